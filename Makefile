@@ -1,0 +1,41 @@
+# One environment serves all targets. VENV=PATH uses another one, which may exist already; a torch in it is kept.
+PYTHON3 ?= python3
+VENV ?= .venv
+PYTHON ?= $(VENV)/bin/python
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+SETUP = $(PYTHON3) dev/setup_env.py --venv '$(VENV)'
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  VENV=PATH (default .venv)  PYTHON3=COMMAND  DEMO_ARGS=...  PYTEST_ARGS=...'
+
+demo:  ## pre-train a tiny model on a few pictures and show what it reconstructs
+	@$(SETUP) demo
+	$(PYTHON) tools/demo.py $(DEMO_ARGS)
+
+test:  ## run the tests (the first time compiles the operators of mmcv: minutes)
+	@$(SETUP) test
+	$(PYTHON) -m pytest $(PYTEST_ARGS)
+
+check:  ## lint, formatting, types, spelling, shell syntax
+	@$(SETUP) check
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m codespell_lib
+	@for script in .ci/run tools/*.sh; do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
+
+format:  ## format the code and apply the safe fixes of the linter
+	@$(SETUP) check
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+clean:  ## remove caches and what builds leave; keeps the environment
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,42 @@
+"""What the command-line tools share."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).parent)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Shows an error that this package raised as one message, without the traceback, and exits with 2.
+
+    Errors of other packages and programming errors keep their traceback. ``SIMMIM_MM_TRACEBACK=1`` shows all of them.
+    """
+    try:
+        yield
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        message = _own_message(error)
+        if message is None or os.environ.get('SIMMIM_MM_TRACEBACK') == '1':
+            raise
+        print(f'error: {message}\n(set SIMMIM_MM_TRACEBACK=1 to see where it was raised)', file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _own_message(error: Exception) -> str | None:
+    """The message of an error that this package raised on purpose, here or in a worker of the loader; else None."""
+    frames = traceback.extract_tb(error.__traceback__)
+    text = str(error)
+    if 'Original Traceback' in text:
+        # PyTorch re-raises a worker's exception with the worker's traceback in its text.
+        trace, _, message = text.rpartition(f'\n{type(error).__name__}: ')
+        if not message:
+            trace, _, message = text.rpartition(f'.{type(error).__name__}: ')
+        last_frame = trace.rpartition('File "')[2]
+        return message.strip() if last_frame.startswith(PACKAGE) else None
+    return text if frames and frames[-1].filename.startswith(PACKAGE) else None

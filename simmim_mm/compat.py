@@ -1,0 +1,131 @@
+"""Every known mismatch of the host stack: what it is, why it is handled, and when the code can go."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+
+# Import name -> (lowest version that was seen working, first version that was not or None, what to install).
+HOST_PACKAGES = {
+    'torch': ('2.4.0', None, 'torch'),
+    'mmengine': ('0.10.4', '1.0.0', 'onedl-mmengine'),
+    'mmcv': ('2.0.0', '2.4.0', 'onedl-mmcv'),
+    'mmpretrain': ('1.2.0', None, 'onedl-mmpretrain'),
+}
+
+# Objects that must live as long as the process.
+_KEEP_ALIVE: list[object] = []
+
+
+class HostPackageError(ImportError):
+    """A host package is missing, too old, too new or broken; the message names the fix."""
+
+
+def check_host_packages() -> None:
+    """Checks that the host packages can be imported and have versions that work together.
+
+    Versions are read from the modules, not from distribution names: ``mmengine`` may come from ``onedl-mmengine``
+    or from the original ``mmengine``.
+
+    Raises:
+        HostPackageError: For the first package that is missing, out of range or broken, with the command that mends it.
+    """
+    for name, (lowest, too_new, distribution) in HOST_PACKAGES.items():
+        if name == 'mmpretrain':
+            _check_transformers()
+            version = _mmpretrain_version()
+        else:
+            version = _import_host(name, distribution).__version__
+        _check_version(name, version, lowest, too_new, distribution)
+
+
+def _mmpretrain_version() -> str:
+    """Version of mmpretrain without the two seconds that importing all of it takes.
+
+    MMEngine imports mmpretrain itself once a config names one of its classes.
+    """
+    spec = importlib.util.find_spec('mmpretrain')
+    if spec is None or not spec.submodule_search_locations:
+        raise HostPackageError(_fix('mmpretrain is not installed', 'onedl-mmpretrain'))
+    for distribution in ('onedl-mmpretrain', 'mmpretrain'):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return _import_host('mmpretrain', 'onedl-mmpretrain').__version__
+
+
+def _import_host(name: str, distribution: str):
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name == name:
+            raise HostPackageError(_fix(f'{name} is not installed', distribution)) from error
+        raise HostPackageError(_fix(f'{name} cannot be imported ({error})', distribution)) from error
+    except Exception as error:
+        raise HostPackageError(
+            _fix(f'{name} is installed but broken ({type(error).__name__}: {error})', distribution)
+        ) from error
+
+
+def _check_version(name: str, version: str, lowest: str, too_new: str | None, distribution: str) -> None:
+    from mmengine.utils import digit_version
+
+    parsed = digit_version(version.split('+')[0])
+    if parsed < digit_version(lowest):
+        raise HostPackageError(_fix(f'{name} {version} is too old, simmim_mm needs {lowest} or newer', distribution))
+    if too_new is not None and parsed >= digit_version(too_new):
+        raise HostPackageError(
+            _fix(f'{name} {version} is too new, simmim_mm needs a version below {too_new}', distribution)
+        )
+
+
+def _check_transformers() -> None:
+    """transformers 5 breaks the import of mmpretrain 1.3 with a TypeError from its multimodal models.
+
+    Can go when mmpretrain imports beside transformers 5.
+    """
+    try:
+        version = importlib.metadata.version('transformers')
+    except importlib.metadata.PackageNotFoundError:
+        return
+    if version.split('.')[0].isdigit() and int(version.split('.')[0]) >= 5:
+        raise HostPackageError(
+            f'transformers {version} breaks the import of mmpretrain. '
+            "Install an older one, or none: pip install 'transformers<5'"
+        )
+
+
+def _fix(problem: str, distribution: str) -> str:
+    lowest, too_new = next((low, new) for low, new, dist in HOST_PACKAGES.values() if dist == distribution)
+    wanted = f'{distribution}>={lowest}' + (f',<{too_new}' if too_new else '')
+    return f"{problem}. Install a version that works: pip install '{wanted}'"
+
+
+def repair_torchvision() -> None:
+    """Lets torchvision be imported beside a torch build that has no torchvision operators.
+
+    A torchvision wheel for CUDA beside a CPU-only torch cannot load its C++ operators, and ``import torchvision`` then
+    fails on the missing ``torchvision::nms``, and with it ``import mmpretrain.models``. Declaring the two names that are
+    looked up at import time is enough: transforms work, ``nms``, ``roi_align`` and the image codecs of torchvision stay
+    missing (this package uses none of them). Can go when mmpretrain no longer imports torchvision.
+    """
+    import torch
+
+    spec = importlib.util.find_spec('torchvision')
+    if spec is None:
+        raise HostPackageError("torchvision is not installed, and mmpretrain imports it: pip install 'torchvision'")
+    try:
+        importlib.import_module('torchvision')
+        return
+    except RuntimeError as error:
+        if 'torchvision::nms' not in str(error):
+            raise HostPackageError(f'torchvision does not fit torch {torch.__version__}: {error}') from error
+    except ImportError as error:
+        raise HostPackageError(f'torchvision cannot be imported beside torch {torch.__version__}: {error}') from error
+    library = torch.library.Library('torchvision', 'DEF')
+    for name in ('nms', 'qnms'):
+        library.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
+    _KEEP_ALIVE.append(library)
+    importlib.import_module('torchvision')

@@ -1,0 +1,15 @@
+"""Unlabelled images, and how they become batches."""
+
+from simmim_mm.datasets import transforms
+from simmim_mm.datasets.randomness import SampleIndex, sample_rng
+from simmim_mm.datasets.sampler import SeededSampler
+from simmim_mm.datasets.unlabelled import TooManyUnreadableImagesError, UnlabelledImages
+
+__all__ = [
+    'SampleIndex',
+    'SeededSampler',
+    'TooManyUnreadableImagesError',
+    'UnlabelledImages',
+    'sample_rng',
+    'transforms',
+]

@@ -1,0 +1,123 @@
+"""Finding image files: a folder tree, a list file or a glob."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from simmim_mm.progress import track
+
+# What Pillow reads without plug-ins, as file name endings.
+IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+
+HOW_TO_NAME_A_FOLDER = (
+    'name a folder of images (of any depth, no class folders needed) with --data-root FOLDER, or with '
+    'train_dataloader.dataset.data_root in the config'
+)
+
+
+def find_images(
+    data_root: str,
+    list_file: str | None = None,
+    pattern: str | None = None,
+    extensions: Iterable[str] = IMAGE_EXTENSIONS,
+) -> list[str]:
+    """Lists image files, sorted by path.
+
+    Args:
+        data_root: A folder. Without ``list_file`` and ``pattern``, all its image files at any depth are listed; links to
+            folders are followed, names that begin with a dot are not.
+        list_file: A text file with one path a line, relative to ``data_root`` or absolute. Empty lines and lines that
+            begin with ``#`` are ignored. Order and repetitions are kept.
+        pattern: A glob relative to ``data_root``, such as ``'**/*_rgb.tif'``. What it matches counts as an image whatever
+            its name ends with.
+        extensions: Endings of image file names, in lower case, with the dot.
+
+    Returns:
+        Paths, ``data_root`` included.
+
+    Raises:
+        FileNotFoundError: If the folder or the list file does not exist.
+        NotADirectoryError: If ``data_root`` is a file.
+        ValueError: If nothing was found, with what was there instead, or if both ``list_file`` and ``pattern`` are given.
+    """
+    if list_file is not None and pattern is not None:
+        raise ValueError(
+            f'list_file={list_file!r} and pattern={pattern!r} are both given; keep one of them and set the other to None'
+        )
+    if list_file is not None:
+        return _from_list(data_root, list_file)
+    if not os.path.exists(data_root):
+        raise FileNotFoundError(
+            f'data_root={str(data_root)!r} does not exist (seen from {os.getcwd()}); put the images there, or '
+            f'{HOW_TO_NAME_A_FOLDER}'
+        )
+    if not os.path.isdir(data_root):
+        raise NotADirectoryError(
+            f'data_root={str(data_root)!r} is a file, not a folder; {HOW_TO_NAME_A_FOLDER}, or read a list of paths with '
+            'list_file'
+        )
+    if pattern is not None:
+        return _from_pattern(data_root, pattern)
+    return _from_folder(data_root, tuple(extensions))
+
+
+def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
+    files = list(track(_walk(data_root), f'Looking for images in {data_root}'))
+    images = sorted(path for path in files if path.lower().endswith(extensions))
+    if not images:
+        endings = Counter(Path(path).suffix.lower() or '(no ending)' for path in files)
+        found = ', '.join(f'{count} {ending}' for ending, count in endings.most_common(5))
+        raise ValueError(
+            f'data_root={str(data_root)!r} holds no images: '
+            + (f'its {len(files)} files are {found}' if files else 'it is empty')
+            + f'; image files end with {" ".join(extensions)}; {HOW_TO_NAME_A_FOLDER}'
+        )
+    return images
+
+
+def _walk(root: str) -> Iterator[str]:
+    """Files below a folder; follows links to folders, but enters no folder twice."""
+    entered = {os.path.realpath(root)}
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        keep = []
+        for name in subfolders:
+            real = os.path.realpath(os.path.join(folder, name))
+            if not name.startswith('.') and real not in entered:
+                entered.add(real)
+                keep.append(name)
+        subfolders[:] = keep
+        for name in names:
+            if not name.startswith('.'):
+                yield os.path.join(folder, name)
+
+
+def _from_list(data_root: str, list_file: str) -> list[str]:
+    if not os.path.isfile(list_file):
+        raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
+    with open(list_file, encoding='utf-8') as lines:
+        names = [line.strip() for line in lines]
+    paths = [os.path.join(data_root, name) for name in names if name and not name.startswith('#')]
+    if not paths:
+        raise ValueError(f'list_file={str(list_file)!r} names no files; write one path a line, relative to data_root')
+    missing = [path for path in paths[:1000] if not os.path.isfile(path)]
+    if len(missing) == len(paths[:1000]):
+        raise FileNotFoundError(
+            f'none of the first {len(missing)} files of list_file={str(list_file)!r} exists, the first being '
+            f'{missing[0]!r}; set data_root to the folder that the paths of the list are relative to'
+        )
+    return paths
+
+
+def _from_pattern(data_root: str, pattern: str) -> list[str]:
+    if os.path.isabs(pattern):
+        raise ValueError(f'pattern={pattern!r} is absolute; give it relative to data_root={str(data_root)!r}')
+    images = sorted(str(path) for path in Path(data_root).glob(pattern) if path.is_file())
+    if not images:
+        raise ValueError(
+            f'pattern={pattern!r} matches no file in data_root={str(data_root)!r}; '
+            "a glob such as '**/*.png' looks into folders of any depth"
+        )
+    return images

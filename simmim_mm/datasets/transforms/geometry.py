@@ -1,0 +1,177 @@
+"""Crops and flips, with an antialiased resize."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from mmcv.transforms import BaseTransform
+
+from simmim_mm.datasets.randomness import rng_of
+from simmim_mm.registry import TRANSFORMS
+
+
+def check_size(size: int | Sequence[int], name: str = 'size') -> tuple[int, int]:
+    """Reads an image size.
+
+    Args:
+        size: One side of a square, or (height, width), in pixels.
+        name: What the user calls it, for the message.
+
+    Returns:
+        (height, width)
+
+    Raises:
+        ValueError: If it is neither one nor two positive whole numbers.
+    """
+    pair = (size, size) if isinstance(size, int) else size
+    if (
+        not isinstance(pair, Sequence)
+        or len(pair) != 2
+        or not all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in pair)
+    ):
+        raise ValueError(f'{name}={size!r} is no image size; use a number of pixels such as 192, or (height, width)')
+    return pair[0], pair[1]
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear resize with antialiasing, as Pillow does it (to one grey level).
+
+    Args:
+        image: (H, W, C) uint8.
+        size: (height, width) of the result.
+
+    Returns:
+        (height, width, C) uint8.
+    """
+    if image.shape[:2] == size:
+        return image
+    # A channels-last view: PyTorch's 8-bit kernels read it without a copy.
+    tensor = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).unsqueeze(0)
+    resized = F.interpolate(tensor, size=size, mode='bilinear', antialias=True, align_corners=False)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCrop(BaseTransform):
+    """Cuts out a random box and resizes it, with antialiasing.
+
+    SimMIM's augmentation (arXiv 2111.09886, section 4.1): 67 to 100 % of the area, aspect ratios from 3/4 to 4/3. The box is
+    drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain resizes without antialiasing, so its training images
+    are a little sharper and noisier. An image smaller than ``size`` is enlarged.
+
+    Changes ``img`` ((height, width, C) uint8) and ``img_shape``.
+
+    Args:
+        size: Side of the square result, or (height, width).
+        scale: Smallest and largest share of the image's area.
+        ratio: Smallest and largest width/height of the box, relative to that of ``size``.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    MAX_ATTEMPTS = 10
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        scale: tuple[float, float] = (0.67, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ) -> None:
+        self.size = check_size(size)
+        self.scale = _check_range(scale, 'scale', upper=1.0)
+        self.ratio = _check_range(ratio, 'ratio', upper=math.inf)
+
+    def transform(self, results: dict) -> dict:
+        """Crops and resizes one image."""
+        image = results['img']
+        top, left, height, width = self._draw_box(image.shape[0], image.shape[1], rng_of(results))
+        results['img'] = resize(image[top : top + height, left : left + width], self.size)
+        results['img_shape'] = self.size
+        return results
+
+    def _draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
+        aspect = self.size[1] / self.size[0]
+        low, high = self.ratio[0] * aspect, self.ratio[1] * aspect
+        for _ in range(self.MAX_ATTEMPTS):
+            area = height * width * rng.uniform(*self.scale)
+            ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
+            box_w, box_h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < box_w <= width and 0 < box_h <= height:
+                top = int(rng.integers(height - box_h + 1))
+                left = int(rng.integers(width - box_w + 1))
+                return top, left, box_h, box_w
+        # No box fits: the largest central one with an allowed aspect.
+        ratio = min(max(width / height, low), high)
+        box_w = min(width, max(1, round(height * ratio)))
+        box_h = min(height, max(1, round(width / ratio)))
+        return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
+
+
+@TRANSFORMS.register_module()
+class CenterCrop(BaseTransform):
+    """Cuts out the largest central box with the aspect of ``size``, and resizes it, with antialiasing.
+
+    For validation and pictures: nothing random. Changes ``img`` and ``img_shape``.
+
+    Args:
+        size: Side of the square result, or (height, width).
+    """
+
+    def __init__(self, size: int | Sequence[int]) -> None:
+        self.size = check_size(size)
+
+    def transform(self, results: dict) -> dict:
+        """Crops and resizes one image."""
+        image = results['img']
+        height, width = image.shape[:2]
+        scale = min(height / self.size[0], width / self.size[1])
+        box_h = min(height, max(1, round(self.size[0] * scale)))
+        box_w = min(width, max(1, round(self.size[1] * scale)))
+        top, left = (height - box_h) // 2, (width - box_w) // 2
+        results['img'] = resize(image[top : top + box_h, left : left + box_w], self.size)
+        results['img_shape'] = self.size
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(size={self.size})'
+
+
+@TRANSFORMS.register_module()
+class RandomFlip(BaseTransform):
+    """Mirrors left and right.
+
+    Changes ``img``, adds ``flip``.
+
+    Args:
+        prob: Share of the images that are mirrored.
+    """
+
+    def __init__(self, prob: float = 0.5) -> None:
+        if not isinstance(prob, int | float) or not 0 <= prob <= 1:
+            raise ValueError(f'prob={prob!r} is no probability; use a number from 0 to 1')
+        self.prob = prob
+
+    def transform(self, results: dict) -> dict:
+        """Mirrors one image, or not."""
+        results['flip'] = bool(rng_of(results).random() < self.prob)
+        if results['flip']:
+            results['img'] = results['img'][:, ::-1]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}(prob={self.prob})'
+
+
+def _check_range(values: Sequence[float], name: str, upper: float) -> tuple[float, float]:
+    if len(values) != 2 or not 0 < values[0] <= values[1] <= upper:
+        limit = '' if math.isinf(upper) else f', at most {upper:g}'
+        raise ValueError(f'{name}={values!r} is no range; use (smallest, largest), above 0{limit}')
+    return float(values[0]), float(values[1])

@@ -1,0 +1,102 @@
+"""Reading image files as 8-bit RGB."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from PIL import Image, ImageOps
+
+from simmim_mm.registry import TRANSFORMS
+
+
+class UnreadableImageError(OSError):
+    """An image file that cannot be read: which one, and why."""
+
+
+@TRANSFORMS.register_module()
+class LoadImage(BaseTransform):
+    """Reads ``results['img_path']`` as RGB, whatever the file holds.
+
+    JPEG (grey, CMYK), PNG (palette, 16-bit), WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the
+    first. A camera's rotation (EXIF) is applied. An alpha channel is dropped. Grey is repeated into three channels.
+    16-bit values ``v`` become ``v / 257``, so 65535 becomes 255; an image that uses only a small part of the 16 bits comes
+    out dark. Whole files only: a truncated file is unreadable.
+
+    Adds ``img`` ((H, W, 3) uint8, RGB), ``img_shape`` and ``ori_shape`` ((H, W)).
+
+    Raises:
+        UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit against
+            decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or holds 32-bit values.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Reads one image."""
+        image = read_rgb(results['img_path'])
+        results['img'] = image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'
+
+
+def read_rgb(path: str) -> np.ndarray:
+    """Reads an image file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (H, W, 3) uint8, RGB.
+
+    Raises:
+        UnreadableImageError: See :class:`LoadImage`.
+    """
+    try:
+        with open(path, 'rb') as file:
+            data = file.read()
+        with Image.open(io.BytesIO(data)) as image:
+            array = _to_rgb(image)
+    except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
+        array = _read_tiff_without_pillow(path, error)
+    return array
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I'):
+        values = np.asarray(ImageOps.exif_transpose(image))
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError('it holds 32-bit integers; convert it to 8 or 16 bits a channel')
+        return _repeat_grey(_to_8_bit(values.astype(np.uint16)))
+    if image.mode == 'F':
+        raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
+    if image.mode == 'P':
+        image = image.convert('RGBA')
+    image = ImageOps.exif_transpose(image)
+    return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
+
+
+def _read_tiff_without_pillow(path: str, error: Exception) -> np.ndarray:
+    """Reads a TIFF file that Pillow does not know, such as 16-bit RGB; re-raises Pillow's error for all others."""
+    if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, OSError) and 'cannot identify' in str(error):
+        import cv2
+
+        values = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+        if values is not None and values.dtype in (np.uint8, np.uint16):
+            values = _to_8_bit(values)
+            if values.ndim == 2:
+                return _repeat_grey(values)
+            return np.ascontiguousarray(values[..., 2::-1])  # OpenCV hands out BGR or BGRA.
+    reason = str(error) or type(error).__name__
+    raise UnreadableImageError(reason if path in reason else f'{path}: {reason}') from error
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    """16-bit to 8-bit: 65535 / 255 is 257, rounded to the nearest."""
+    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _repeat_grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, axis=-1)

@@ -1,0 +1,38 @@
+"""From a dict of many things to the few that travel to the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+
+from simmim_mm.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class PackMaskedImage(BaseTransform):
+    """Keeps the image, the mask and the path of a sample, as tensors that ``default_collate`` stacks.
+
+    Returns ``inputs`` ((C, H, W) uint8), ``mask`` ((h, w) bool, where a mask was drawn) and ``img_path`` (str, '' where
+    the image came from no file).
+
+    Raises:
+        ValueError: If the image is not 8-bit.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Packs one sample."""
+        image = results['img']
+        if image.dtype != np.uint8 or image.ndim != 3:
+            raise ValueError(
+                f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes (H, W, C) '
+                'uint8; normalise on the device, with mean and std of the data_preprocessor, not in the pipeline'
+            )
+        packed = {'inputs': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
+        if 'mask' in results:
+            packed['mask'] = torch.from_numpy(np.ascontiguousarray(results['mask'], dtype=bool))
+        packed['img_path'] = results.get('img_path', '')
+        return packed
+
+    def __repr__(self) -> str:
+        return f'{type(self).__name__}()'

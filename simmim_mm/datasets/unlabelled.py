@@ -1,0 +1,127 @@
+"""Images without labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
+
+from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
+from simmim_mm.datasets.randomness import sample_rng, seeded_globals
+from simmim_mm.datasets.transforms.checks import check_pipeline
+from simmim_mm.datasets.transforms.loading import UnreadableImageError
+from simmim_mm.registry import DATASETS
+
+
+class TooManyUnreadableImagesError(RuntimeError):
+    """More image files were unreadable than ``max_unreadable`` allows."""
+
+
+@DATASETS.register_module()
+class UnlabelledImages(BaseDataset):
+    """Images of a folder tree, a list file or a glob; no labels, no class folders.
+
+    A file that cannot be read is skipped: another image of the set, chosen by the sample's own generator, takes its
+    place, and the file is not opened again. What was skipped is known in every process of the loader
+    (:attr:`unreadable`), and is written to :attr:`unreadable_log`, which
+    :class:`~simmim_mm.engine.UnreadableImagesHook` points to a file in the work dir.
+
+    Args:
+        data_root: The folder. See :func:`~simmim_mm.datasets.image_files.find_images` for this and the next three.
+        list_file: A text file with one path a line, relative to ``data_root``.
+        pattern: A glob relative to ``data_root``.
+        extensions: Endings of image file names.
+        pipeline: Transforms, as configs or callables.
+        max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops.
+        **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of MMEngine's
+            ``BaseDataset``.
+
+    Raises:
+        FileNotFoundError: If the folder or list file is missing.
+        ValueError: If no image was found, an option is out of range, or the pipeline's masks cannot fit its crops.
+
+    Attributes:
+        unreadable_log: A text file that gets a line for each skipped file; None for none.
+    """
+
+    METAINFO = {'dataset_type': 'unlabelled images'}
+
+    def __init__(
+        self,
+        data_root: str,
+        list_file: str | None = None,
+        pattern: str | None = None,
+        extensions: Sequence[str] = IMAGE_EXTENSIONS,
+        pipeline: Sequence[dict | Callable] = (),
+        max_unreadable: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(max_unreadable, int | float) or not 0 <= max_unreadable <= 1:
+            raise ValueError(f'max_unreadable={max_unreadable!r} is not a share of the files; use a number from 0 to 1')
+        self.list_file = list_file
+        self.pattern = pattern
+        self.extensions = tuple(extensions)
+        self.max_unreadable = max_unreadable
+        # One flag a file, in memory that the workers share with the main process.
+        self._unreadable = torch.zeros(0, dtype=torch.bool)
+        self.unreadable_log: str | None = None
+        super().__init__(ann_file='', data_root=data_root, data_prefix={}, pipeline=list(pipeline), **kwargs)
+        check_pipeline(self.pipeline.transforms)
+
+    def load_data_list(self) -> list[dict]:
+        """Finds the files. Called once by ``full_init``."""
+        paths = find_images(self.data_root, self.list_file, self.pattern, self.extensions)
+        return [{'img_path': path} for path in paths]
+
+    def full_init(self) -> None:
+        """Finds the files unless that was done before."""
+        if self._fully_initialized:
+            return
+        super().full_init()
+        self._unreadable = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+
+    def __getitem__(self, index: int) -> Any:
+        """One sample through the pipeline, with randomness that follows from the index alone.
+
+        Args:
+            index: Position in the data set; a :class:`~simmim_mm.datasets.SampleIndex` carries seed and epoch.
+
+        Raises:
+            TooManyUnreadableImagesError: If more files than ``max_unreadable`` were unreadable so far.
+        """
+        if not self._fully_initialized:
+            self.full_init()
+        rng = sample_rng(index)
+        position = int(index)
+        with seeded_globals(rng):
+            while True:
+                if not self._unreadable[position]:
+                    try:
+                        return self.pipeline({**self.get_data_info(position), 'rng': rng})
+                    except UnreadableImageError as error:
+                        self._skip(position, error)
+                position = int(rng.integers(len(self)))
+
+    def _skip(self, position: int, error: UnreadableImageError) -> None:
+        self._unreadable[position] = True
+        num_unreadable = int(self._unreadable.sum())
+        if self.unreadable_log is not None:
+            # One short write at the end of the file: lines of several processes do not mix.
+            with open(self.unreadable_log, 'a', encoding='utf-8') as log:
+                log.write(f'{self.get_data_info(position)["img_path"]}\t{error}\n')
+        print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
+        if num_unreadable > self.max_unreadable * len(self) or num_unreadable == len(self):
+            raise TooManyUnreadableImagesError(
+                f'{num_unreadable} of the {len(self)} images in {self.data_root!r} could not be read, more than '
+                f'max_unreadable={self.max_unreadable} allows; the last one was {error}. Mend or remove them (they are '
+                'listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
+            )
+
+    @property
+    def unreadable(self) -> torch.Tensor:
+        """(len(self),) bool, the files that were found unreadable so far, in shared memory."""
+        return self._unreadable

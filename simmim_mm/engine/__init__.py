@@ -1,0 +1,7 @@
+"""Optimisation, schedules, hooks and launching."""
+
+from simmim_mm.engine.hooks import ReconstructionHook, UnreadableImagesHook
+from simmim_mm.engine.precision import PrecisionOptimWrapper
+from simmim_mm.engine.schedulers import CosineWithWarmupLR
+
+__all__ = ['CosineWithWarmupLR', 'PrecisionOptimWrapper', 'ReconstructionHook', 'UnreadableImagesHook']

@@ -1,0 +1,112 @@
+"""Pictures of what the model has learnt so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from simmim_mm.datasets.image_files import find_images
+from simmim_mm.datasets.wrappers import base_datasets
+from simmim_mm.registry import HOOKS
+from simmim_mm.visualization import draw_reconstructions, fixed_batch, picture_pipeline, save_png
+
+
+@HOOKS.register_module()
+class ReconstructionHook(Hook):
+    """Draws reconstructions of a fixed set of images with fixed masks.
+
+    A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part. It goes to
+    ``WORK_DIR/reconstructions/iter_N.png`` and, as ``reconstruction``, to MMEngine's visualizer. The images are whole ones
+    (central crops, no flip) of the size in training, with masks as in training.
+
+    Args:
+        interval: How often, in epochs or iterations; 0 for the end of training alone, which is always drawn.
+        by_epoch: Whether ``interval`` counts epochs.
+        num_images: Rows of the panel.
+        images: A folder to take the images from. By default the validation set, or without one the training set; spread
+            evenly over it.
+        seed: Of the masks.
+    """
+
+    priority = 'LOW'
+
+    def __init__(
+        self,
+        interval: int = 1,
+        by_epoch: bool = True,
+        num_images: int = 8,
+        images: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        if not isinstance(interval, int) or interval < 0:
+            raise ValueError(f'interval={interval!r} of ReconstructionHook must be a whole number from 0')
+        if not isinstance(num_images, int) or num_images < 1:
+            raise ValueError(f'num_images={num_images!r} of ReconstructionHook must be a whole number from 1')
+        self.interval = interval
+        self.by_epoch = by_epoch
+        self.num_images = num_images
+        self.images = images
+        self.seed = seed
+        self._batch: dict[str, Any] | None = None
+        self._last_drawn = -1
+
+    def before_train(self, runner: Runner) -> None:
+        """Loads the images, so that a wrong folder is known at once."""
+        self._load(runner)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Draws, if iterations count."""
+        if not self.by_epoch and self.interval and self.every_n_train_iters(runner, self.interval):
+            self._draw(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Draws, if epochs count."""
+        if self.by_epoch and self.interval and self.every_n_epochs(runner, self.interval):
+            self._draw(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Draws the final model."""
+        if self._last_drawn != runner.iter:
+            self._draw(runner)
+
+    @master_only
+    def _load(self, runner: Runner) -> None:
+        loader = runner.train_dataloader if runner.val_loop is None else runner.val_loop.dataloader
+        dataset = next(base_datasets(loader.dataset))
+        transforms = picture_pipeline(dataset.pipeline.transforms)
+        if self.images is None:
+            samples: Sequence[dict] = _DataInfos(dataset)
+        else:
+            samples = [{'img_path': path} for path in find_images(self.images)]
+        self._batch = fixed_batch(samples, transforms, self.num_images, self.seed)
+
+    @master_only
+    def _draw(self, runner: Runner) -> None:
+        self._last_drawn = runner.iter
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        assert self._batch is not None
+        panel = draw_reconstructions(model, self._batch)
+        path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{runner.iter}.png')
+        save_png(path, panel)
+        runner.visualizer.add_image('reconstruction', panel, runner.iter)
+        runner.logger.info(f'Reconstructions are drawn in {path}')
+
+
+class _DataInfos(Sequence):
+    """What a data set knows of its samples, without loading them."""
+
+    def __init__(self, dataset: BaseDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: Any) -> dict:
+        return self.dataset.get_data_info(index)

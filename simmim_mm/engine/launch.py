@@ -1,0 +1,129 @@
+"""From a config file and command-line options to a Runner."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.logging import print_log
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+
+def load_config(
+    path: str,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    precision: str | None = None,
+    auto_scale_lr: bool = False,
+    validate: bool = True,
+    data_root: str | None = None,
+    cfg_options: dict[str, Any] | None = None,
+    launcher: str = 'none',
+) -> Config:
+    """Reads a config file and applies command-line options to it.
+
+    Args:
+        path: The config file.
+        work_dir: Where logs, checkpoints and pictures go. Without it, the config's, or ``work_dirs/NAME_OF_THE_CONFIG``.
+        resume: ``'auto'`` for the newest checkpoint in the work dir, or a checkpoint file.
+        precision: See :func:`simmim_mm.engine.precision.choose_precision`.
+        auto_scale_lr: Whether to scale the learning rate to the actual batch size.
+        validate: Whether to keep the config's validation.
+        data_root: Folder of the training images.
+        cfg_options: Settings to override, as ``{'optim_wrapper.optimizer.lr': 1e-4}``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        The config.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If an option does not fit the config.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'config {path!r} does not exist (seen from {os.getcwd()})')
+    cfg = Config.fromfile(path)
+    cfg.launcher = launcher
+    if work_dir is not None:
+        cfg.work_dir = work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else resume
+    if precision is not None:
+        _set_precision(cfg, precision)
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(f'--auto-scale-lr needs auto_scale_lr = dict(base_batch_size=...) in {path}')
+        cfg.auto_scale_lr.enable = True
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if data_root is not None:
+        _set_data_root(cfg, data_root, path)
+    if cfg_options:
+        cfg.merge_from_dict(cfg_options)
+    return cfg
+
+
+def _set_precision(cfg: Config, precision: str) -> None:
+    wrapper = cfg.optim_wrapper
+    for name in ('dtype', 'loss_scale', 'use_fsdp'):  # of the host's AmpOptimWrapper
+        wrapper.pop(name, None)
+    wrapper.type = 'simmim_mm.PrecisionOptimWrapper'
+    wrapper.precision = precision
+
+
+def _set_data_root(cfg: Config, data_root: str, path: str) -> None:
+    dataset = cfg.train_dataloader.dataset
+    while 'data_root' not in dataset and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset.dataset
+    if 'data_root' not in dataset:
+        raise ValueError(f'--data-root does not fit {path}: its training data set {dataset.type} has no data_root')
+    dataset.data_root = data_root
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Builds the Runner of a config, in as many processes as the launcher started.
+
+    Args:
+        cfg: The config.
+
+    Returns:
+        The Runner.
+    """
+    if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
+        _distribute_on_cpus(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    print_log(f'Device: {get_device()}', logger='current')
+    return runner
+
+
+def _distribute_on_cpus(cfg: Config) -> None:
+    """Makes the process group that MMEngine would make, but for its ``torch.cuda.set_device``.
+
+    MMEngine uses a group that is there already. Can go when its launchers know machines without accelerators.
+    """
+    if not torch.distributed.is_initialized():
+        if cfg.launcher == 'slurm':
+            _read_slurm_environment()
+        torch.distributed.init_process_group('gloo')
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    wrapper.setdefault('broadcast_buffers', False)
+    wrapper['device_ids'] = None
+    cfg.model_wrapper_cfg = wrapper
+
+
+def _read_slurm_environment() -> None:
+    """Translates SLURM's variables to PyTorch's; ``MASTER_ADDR`` and ``MASTER_PORT`` are set by tools/slurm_train.sh."""
+    os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
+    os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
+    os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))
+    os.environ.setdefault('MASTER_ADDR', os.environ.get('SLURM_LAUNCH_NODE_IPADDR', '127.0.0.1'))
+    os.environ.setdefault('MASTER_PORT', '29500')

@@ -1,0 +1,122 @@
+"""Mixed precision on every device that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.device import get_device
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+
+from simmim_mm.registry import OPTIM_WRAPPERS
+
+PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+def has_bf16(device_type: str) -> bool:
+    """Whether a device computes in bf16 itself, rather than emulating it.
+
+    Args:
+        device_type: ``'cuda'``, ``'cpu'`` and so on.
+    """
+    if device_type == 'cuda':
+        # Ampere and later; older devices only emulate it.
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device_type == 'cpu':
+        # Private, but there since PyTorch 2.2; the public call came with 2.9.
+        return any(
+            getattr(torch.cpu, name, lambda: False)()
+            for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported', '_is_arm_bf16_supported')
+        )
+    module = getattr(torch, device_type, None)
+    return bool(getattr(module, 'is_bf16_supported', lambda: False)())
+
+
+def choose_precision(precision: str, device_type: str) -> str:
+    """Resolves ``'auto'`` and ``'amp'``, and refuses what a device cannot do.
+
+    Args:
+        precision: ``'auto'`` (bf16 where the device has it, otherwise fp32), ``'amp'`` (bf16 where the device has it,
+            otherwise fp16), ``'bf16'``, ``'fp16'`` or ``'fp32'``.
+        device_type: ``'cuda'``, ``'cpu'`` and so on.
+
+    Returns:
+        ``'bf16'``, ``'fp16'`` or ``'fp32'``.
+
+    Raises:
+        ValueError: If the name is unknown, or the device cannot do it.
+    """
+    if precision == 'auto':
+        return 'bf16' if has_bf16(device_type) else 'fp32'
+    if precision == 'amp':
+        precision = 'bf16' if has_bf16(device_type) or device_type == 'cpu' else 'fp16'
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f'optim_wrapper.precision={precision!r} is unknown; use one of auto, amp, {", ".join(PRECISIONS)}'
+        )
+    if precision == 'fp16' and device_type == 'cpu':
+        raise ValueError("optim_wrapper.precision='fp16' does not train on a CPU; use 'bf16', 'fp32' or 'auto'")
+    return precision
+
+
+@OPTIM_WRAPPERS.register_module()
+class PrecisionOptimWrapper(OptimWrapper):
+    """MMEngine's ``OptimWrapper`` with automatic mixed precision, on CPUs too.
+
+    The host's ``AmpOptimWrapper`` refuses CPUs and scales losses in bf16 as well. Here, bf16 has no loss scaler (its range
+    is that of fp32); fp16 has one, whose state is saved in checkpoints.
+
+    Args:
+        precision: See :func:`choose_precision`.
+        loss_scale: Arguments of ``torch.amp.GradScaler``, for fp16.
+        **kwargs: Arguments of ``OptimWrapper``: ``optimizer``, ``accumulative_counts``, ``clip_grad``.
+
+    Attributes:
+        precision: ``'bf16'``, ``'fp16'`` or ``'fp32'``, as chosen.
+    """
+
+    def __init__(self, *args: Any, precision: str = 'auto', loss_scale: dict | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.device_type = get_device().split(':')[0]
+        self.precision = choose_precision(precision, self.device_type)
+        self.loss_scaler = torch.amp.GradScaler(
+            self.device_type, enabled=self.precision == 'fp16', **(loss_scale or {})
+        )
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Autocast around the forward pass."""
+        dtype = PRECISIONS[self.precision]
+        with super().optim_context(model), torch.autocast(self.device_type, dtype=dtype, enabled=dtype is not None):
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Backward pass of the scaled loss."""
+        self.loss_scaler.scale(loss).backward(**kwargs)
+        self._inner_count += 1
+
+    def step(self, **kwargs: Any) -> None:
+        """Clips the true gradients and updates the parameters; with fp16, leaves out a step whose gradients overflow."""
+        if self.clip_grad_kwargs:
+            self.loss_scaler.unscale_(self.optimizer)
+            self._clip_grad()
+        self.loss_scaler.step(self.optimizer, **kwargs)
+        self.loss_scaler.update()
+
+    def state_dict(self) -> dict:
+        """State of the optimiser, and of the loss scaler where there is one."""
+        state = super().state_dict()
+        if self.loss_scaler.is_enabled():
+            state['loss_scaler'] = self.loss_scaler.state_dict()
+        return state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Loads what :meth:`state_dict` returned, or the host's ``AmpOptimWrapper``."""
+        state_dict = dict(state_dict)
+        scaler_state = state_dict.pop('loss_scaler', None)
+        if scaler_state and self.loss_scaler.is_enabled():
+            self.loss_scaler.load_state_dict(scaler_state)
+        super().load_state_dict(state_dict)

@@ -1,0 +1,95 @@
+"""The published learning rate schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
+from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
+
+from simmim_mm.registry import PARAM_SCHEDULERS
+
+
+def cosine_with_warmup(step: int, total: int, warmup: int, warmup_ratio: float, min_ratio: float) -> float:
+    """Learning rate of a step, as a share of the base rate.
+
+    The cosine runs over all steps; the linear warm-up lies over its beginning, so the rate drops a little where the
+    warm-up ends. This is what the authors' configs do (microsoft/SimMIM, ``lr_scheduler.py`` with timm's
+    ``CosineLRScheduler``); mmpretrain's lets the cosine begin after the warm-up.
+
+    Args:
+        step: From 0.
+        total: Number of steps.
+        warmup: Number of warm-up steps.
+        warmup_ratio: First rate / base rate.
+        min_ratio: Last rate / base rate.
+
+    Returns:
+        The rate / base rate.
+    """
+    if step < warmup:
+        return warmup_ratio + (1 - warmup_ratio) * step / warmup
+    return min_ratio + 0.5 * (1 - min_ratio) * (1 + math.cos(math.pi * step / total))
+
+
+@PARAM_SCHEDULERS.register_module()
+class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
+    """Cosine decay with a linear warm-up laid over its beginning. See :func:`cosine_with_warmup`.
+
+    Rates are shares of the base rate, so ``--auto-scale-lr`` scales the whole schedule, as the authors' linear scaling
+    rule does.
+
+    Args:
+        optimizer: The optimiser or its wrapper.
+        end: Last epoch or iteration.
+        warmup: Length of the warm-up, in the unit of ``end``.
+        warmup_ratio: First rate / base rate.
+        min_ratio: Last rate / base rate.
+        begin: First epoch or iteration.
+        **kwargs: ``by_epoch``, ``last_step``, ``verbose``, and ``convert_to_iter_based`` of MMEngine's schedulers.
+
+    Raises:
+        ValueError: If the warm-up is not shorter than the whole.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        end: int,
+        warmup: int = 0,
+        warmup_ratio: float = 0.005,
+        min_ratio: float = 0.05,
+        begin: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        if not 0 <= warmup < end - begin or end == INF:
+            raise ValueError(
+                f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from {begin} to {end}; '
+                'change warmup or end in param_scheduler'
+            )
+        self.warmup = warmup
+        self.warmup_ratio = warmup_ratio
+        self.min_ratio = min_ratio
+        super().__init__(optimizer, begin=begin, end=end, **kwargs)
+
+    @classmethod
+    def build_iter_from_epoch(
+        cls, *args: Any, end: int, epoch_length: int, warmup: int = 0, begin: int = 0, **kwargs: Any
+    ) -> CosineWithWarmupLR:
+        """Builds the schedule per iteration from a config in epochs (``convert_to_iter_based=True``)."""
+        kwargs.pop('by_epoch', None)
+        return cls(
+            *args,
+            end=end * epoch_length,
+            warmup=warmup * epoch_length,
+            begin=begin * epoch_length,
+            by_epoch=False,
+            **kwargs,
+        )
+
+    def _get_value(self) -> list[float]:
+        share = cosine_with_warmup(
+            self.last_step, self.end - self.begin, self.warmup, self.warmup_ratio, self.min_ratio
+        )
+        return [base * share for base in self.base_values]

@@ -1,0 +1,29 @@
+"""The pure maths of masks: no OpenMMLab imports, no state."""
+
+from simmim_mm.masking.grid import (
+    Cells,
+    blank,
+    coarsen,
+    expand,
+    gather_cells,
+    hidden_cells,
+    hidden_weight,
+    regrid,
+    scatter_cells,
+)
+from simmim_mm.masking.sampling import check_ratio, num_hidden_cells, random_cells
+
+__all__ = [
+    'Cells',
+    'blank',
+    'check_ratio',
+    'coarsen',
+    'expand',
+    'gather_cells',
+    'hidden_cells',
+    'hidden_weight',
+    'num_hidden_cells',
+    'random_cells',
+    'regrid',
+    'scatter_cells',
+]

@@ -1,0 +1,177 @@
+"""All changes of mask resolution, and the selection of cells by a mask.
+
+A mask lives on a grid of cells: the mask generator's cells, the backbone's stem tokens, its last feature map, or the
+pixels. Grids of one image divide each other; a pair that does not is refused.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Cells(NamedTuple):
+    """Cells of a grid, selected over a whole batch.
+
+    Attributes:
+        index: (N,) int64, positions in the flattened (B, h, w) grid, ascending.
+        grid_hw: (h, w) of the grid.
+    """
+
+    index: Tensor
+    grid_hw: tuple[int, int]
+
+
+def expand(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Repeats each cell of a mask onto a finer (or equal) grid.
+
+    Args:
+        mask: (B, h, w), any dtype.
+        grid_hw: The finer grid; each side a multiple of the mask's.
+
+    Returns:
+        (B, *grid_hw), same dtype.
+
+    Raises:
+        ValueError: If the finer grid is not a multiple of the mask's grid.
+    """
+    (h, w), (fine_h, fine_w) = mask.shape[-2:], grid_hw
+    if (h, w) == (fine_h, fine_w):
+        return mask
+    if fine_h % h or fine_w % w:
+        raise ValueError(
+            f'a mask of {h}x{w} cells does not fit a grid of {fine_h}x{fine_w}: the cells of one must be a multiple of '
+            'the cells of the other in both directions; change mask_patch_size of the mask transform'
+        )
+    return mask.repeat_interleave(fine_h // h, dim=-2).repeat_interleave(fine_w // w, dim=-1)
+
+
+def coarsen(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Marks each cell of a coarser (or equal) grid that holds any hidden cell.
+
+    Args:
+        mask: (B, h, w) bool.
+        grid_hw: The coarser grid; each side divides the mask's.
+
+    Returns:
+        (B, *grid_hw) bool.
+
+    Raises:
+        ValueError: If the coarser grid does not divide the mask's grid.
+    """
+    (h, w), (coarse_h, coarse_w) = mask.shape[-2:], grid_hw
+    if (h, w) == (coarse_h, coarse_w):
+        return mask
+    if h % coarse_h or w % coarse_w:
+        raise ValueError(
+            f'a mask of {h}x{w} cells does not fit a grid of {coarse_h}x{coarse_w}: the cells of one must be a multiple '
+            'of the cells of the other in both directions; change mask_patch_size of the mask transform'
+        )
+    return mask.unflatten(-1, (coarse_w, -1)).unflatten(-3, (coarse_h, -1)).any(dim=-1).any(dim=-2)
+
+
+def regrid(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """Brings a mask to a grid that is finer in both directions (:func:`expand`) or coarser (:func:`coarsen`)."""
+    finer = mask.shape[-2] <= grid_hw[0] and mask.shape[-1] <= grid_hw[1]
+    return expand(mask, grid_hw) if finer else coarsen(mask, grid_hw)
+
+
+def hidden_cells(mask: Tensor, grid_hw: tuple[int, int]) -> Cells:
+    """Selects the cells of a grid that hold anything hidden.
+
+    The number of selected cells is a shape that depends on data: on a GPU this waits for the device, and it belongs
+    outside a compiled graph.
+
+    Args:
+        mask: (B, h', w') bool on any grid that divides, or is divided by, ``grid_hw``.
+        grid_hw: The grid to select from, usually the backbone's last feature map.
+
+    Returns:
+        The selected cells.
+    """
+    return Cells(regrid(mask, grid_hw).flatten().nonzero().squeeze(1), grid_hw)
+
+
+def gather_cells(maps: Tensor, cells: Cells) -> Tensor:
+    """Cuts the selected cells out of dense maps.
+
+    Args:
+        maps: (B, C, h * s, w * s) for a grid of (h, w) cells.
+        cells: The cells to cut out.
+
+    Returns:
+        (N, C, s, s)
+
+    Raises:
+        ValueError: If the maps' sides are not the same multiple of the grid's sides.
+    """
+    h, w = cells.grid_hw
+    height, width = maps.shape[-2:]
+    s = height // h
+    if (s * h, s * w) != (height, width) or s == 0:
+        raise ValueError(f'a map of {height}x{width} positions cannot be cut into a grid of {h}x{w} square cells')
+    patches = maps.unflatten(-1, (w, s)).unflatten(-3, (h, s))  # (B, C, h, s, w, s)
+    image, row, column = _unravel(cells)
+    # Indexing with tensors on the dimensions 0, 2 and 4 moves the selection to the front.
+    return patches[image, :, row, :, column]
+
+
+def scatter_cells(patches: Tensor, cells: Cells, base: Tensor) -> Tensor:
+    """Pastes cells into copies of dense maps: the inverse of :func:`gather_cells`.
+
+    Args:
+        patches: (N, C, s, s)
+        cells: Where the patches belong.
+        base: (B, C, h * s, w * s), what stays outside the selected cells.
+
+    Returns:
+        (B, C, h * s, w * s), a new tensor.
+    """
+    h, w = cells.grid_hw
+    s = patches.shape[-1]
+    out = base.clone()
+    image, row, column = _unravel(cells)
+    out.unflatten(-1, (w, s)).unflatten(-3, (h, s))[image, :, row, :, column] = patches
+    return out
+
+
+def hidden_weight(hidden: Tensor, cells: Cells, side: int) -> Tensor:
+    """Which positions inside the selected cells are hidden.
+
+    Args:
+        hidden: (B, h', w') bool, what was really hidden, on any grid that fits.
+        cells: The selected cells, as :func:`hidden_cells` of the same mask, or more.
+        side: Positions per side of one cell (``s``).
+
+    Returns:
+        (N, 1, s, s) bool.
+    """
+    h, w = cells.grid_hw
+    fine_hw = (h * side, w * side)
+    if hidden.shape[-2] <= h and hidden.shape[-1] <= w:
+        per_cell = expand(hidden, (h, w)).flatten()[cells.index]
+        return per_cell[:, None, None, None].expand(-1, 1, side, side)
+    return gather_cells(regrid(hidden, fine_hw).unsqueeze(1), cells)
+
+
+def blank(images: Tensor, hidden: Tensor, value: float = 0.0) -> Tensor:
+    """Images with their hidden pixels set to one value.
+
+    Args:
+        images: (B, C, H, W)
+        hidden: (B, h, w) bool.
+        value: What hidden pixels become, in the images' units.
+
+    Returns:
+        (B, C, H, W), a new tensor.
+    """
+    return images.masked_fill(regrid(hidden, images.shape[-2:]).unsqueeze(1), value)
+
+
+def _unravel(cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
+    h, w = cells.grid_hw
+    image = torch.div(cells.index, h * w, rounding_mode='floor')
+    row = torch.div(cells.index, w, rounding_mode='floor') % h
+    return image, row, cells.index % w

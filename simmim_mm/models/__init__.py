@@ -1,0 +1,21 @@
+"""The parts of SimMIM: maskers hide, decoders decode, heads score."""
+
+from simmim_mm.models.decoders import Decoder, LinearDecoder
+from simmim_mm.models.heads import ReconstructionHead
+from simmim_mm.models.losses import L1Loss, L2Loss
+from simmim_mm.models.maskers import TokenMasker
+from simmim_mm.models.preprocessor import MaskedImagePreprocessor
+from simmim_mm.models.simmim import SimMIM
+from simmim_mm.models.targets import PixelTarget
+
+__all__ = [
+    'Decoder',
+    'L1Loss',
+    'L2Loss',
+    'LinearDecoder',
+    'MaskedImagePreprocessor',
+    'PixelTarget',
+    'ReconstructionHead',
+    'SimMIM',
+    'TokenMasker',
+]

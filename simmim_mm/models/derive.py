@@ -1,0 +1,32 @@
+"""Building parts whose sizes follow from other parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from simmim_mm.registry import MODELS
+
+
+def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
+    """Builds a module from its config and from facts that follow from the rest of the model.
+
+    Args:
+        cfg: Config with ``type``. It may repeat a fact, but not contradict it.
+        slot: Where the config stands in the model's, for messages.
+        **facts: Constructor arguments that follow from the other parts.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If the config contradicts a fact.
+    """
+    for name, value in facts.items():
+        if name in cfg and cfg[name] != value:
+            raise ValueError(
+                f'model.{slot}.{name}={cfg[name]!r} contradicts the rest of the model, from which {value!r} follows; '
+                f'delete {name} from model.{slot}'
+            )
+    return MODELS.build({**cfg, **facts})

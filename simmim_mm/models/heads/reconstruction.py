@@ -1,0 +1,67 @@
+"""Target, loss and the mean over what was hidden."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from simmim_mm.masking import Cells, gather_cells, hidden_weight
+from simmim_mm.models.derive import build_derived
+from simmim_mm.registry import MODELS
+
+# Keeps the loss of an empty mask at 0 instead of 0 / 0; the authors' value.
+EPSILON = 1e-5
+
+
+@MODELS.register_module()
+class ReconstructionHead(BaseModule):
+    """Scores predictions on hidden positions (SimMIM, section 3.4 of arXiv 2111.09886).
+
+    ``sum(loss(y, x) * hidden) / (sum(hidden) + 1e-5) / channels``, with the sum of the losses over positions and channels
+    and that of ``hidden`` over positions. In fp32 whatever the autocast. An empty mask gives 0.
+
+    Args:
+        image_channels: Channels of the images. SimMIM finds it out.
+        target: Config of the target.
+        loss: Config of the loss.
+        init_cfg: MMEngine's.
+
+    Attributes:
+        out_channels: What the decoder must predict for each position.
+    """
+
+    def __init__(
+        self,
+        image_channels: int,
+        target: dict[str, Any] | None = None,
+        loss: dict[str, Any] | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.target = build_derived(target or dict(type='PixelTarget'), 'head.target', image_channels=image_channels)
+        self.loss_fn = MODELS.build(loss or dict(type='L1Loss'))
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the decoder must predict for each position."""
+        return self.target.channels * self.loss_fn.params_per_channel
+
+    def loss(self, prediction: Tensor, images: Tensor, hidden: Tensor, cells: Cells) -> dict[str, Tensor]:
+        """Scores the predictions of the selected cells.
+
+        Args:
+            prediction: (N, out_channels, s, s)
+            images: (B, C, H, W), normalised.
+            hidden: (B, h, w) bool, what was hidden.
+            cells: The N selected cells; hidden positions outside them do not count.
+
+        Returns:
+            ``loss``: a scalar.
+        """
+        target = gather_cells(self.target(images), cells).float()
+        distance = self.loss_fn(prediction.float(), target)
+        weight = hidden_weight(hidden, cells, prediction.shape[-1])
+        total = (distance * weight).sum()
+        return {'loss': total / (weight.sum() + EPSILON) / distance.shape[1]}

@@ -1,0 +1,5 @@
+"""Maskers: how the encoder is kept from seeing what is hidden."""
+
+from simmim_mm.models.maskers.token import TokenMasker
+
+__all__ = ['TokenMasker']

@@ -1,0 +1,188 @@
+"""What a backbone does to an image's shape, found out by one forward pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class BackboneLayout(NamedTuple):
+    """Shapes of a backbone.
+
+    Attributes:
+        stem_width: Width of the stem's tokens.
+        stem_stride: Pixels per side of a stem cell.
+        width: Channels of the last feature map.
+        stride: Pixels per side of a cell of the last feature map.
+    """
+
+    stem_width: int
+    stem_stride: int
+    width: int
+    stride: int
+
+
+@torch.no_grad()
+def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw: tuple[int, int]) -> BackboneLayout:
+    """Runs one black image through a backbone and reads the shapes off.
+
+    The backbone's training state is the same afterwards. Works on the meta device too.
+
+    Args:
+        backbone: The backbone.
+        stem: Its stem.
+        channels: Channels of the images.
+        image_hw: (H, W) of the images.
+
+    Returns:
+        The shapes.
+
+    Raises:
+        ValueError: If the backbone takes other channels or another size, if a window does not divide a feature map, or if
+            its last output is no map.
+    """
+    name = type(backbone).__name__
+    check_channels(backbone, stem, channels)
+    seen: dict[str, Any] = {}
+    handles = [stem.register_forward_hook(lambda module, args, output: seen.update(stem=output))]
+    for module in backbone.modules():
+        if hasattr(module, 'window_size') and hasattr(module, 'shift_size') and not getattr(module, 'pad_small_map', True):
+            handles.append(
+                module.register_forward_pre_hook(
+                    lambda module, args: _check_window(name, module.window_size, args[1], image_hw)
+                )
+            )
+    parameter = next(backbone.parameters())
+    image = torch.zeros(1, channels, *image_hw, device=parameter.device, dtype=parameter.dtype)
+    try:
+        with evaluating(backbone):
+            features = last_map(backbone(image), backbone)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise ValueError(
+            f'{name} fails on an image of {channels}x{image_hw[0]}x{image_hw[1]} (channels, height, width): '
+            f'{type(error).__name__}: {error}; change model.img_size, or the arguments of model.backbone'
+        ) from error
+    finally:
+        for handle in handles:
+            handle.remove()
+    if 'stem' not in seen:
+        raise ValueError(f'{name} does not call its stem in forward; change masker.stem')
+    tokens = first_tensor(seen['stem'])
+    stem_hw = token_grid(tokens, image_hw)
+    stem_width = tokens.shape[2] if tokens.ndim == 3 else tokens.shape[1]
+    return BackboneLayout(
+        stem_width,
+        _stride(image_hw, stem_hw, f'the stem of {name}'),
+        features.shape[1],
+        _stride(image_hw, tuple(features.shape[-2:]), f'the last feature map of {name}'),
+    )
+
+
+def last_map(outputs: Any, backbone: nn.Module) -> Tensor:
+    """The last feature map of a backbone's outputs.
+
+    Args:
+        outputs: What the backbone returned.
+        backbone: For the message.
+
+    Returns:
+        (B, D, h, w)
+
+    Raises:
+        ValueError: If the last output is no map.
+    """
+    features = outputs[-1] if isinstance(outputs, tuple | list) else outputs
+    if not isinstance(features, Tensor) or features.ndim != 4:
+        shape = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(
+            f'the last output of {type(backbone).__name__} is {shape}, not a feature map (B, D, h, w); '
+            "set model.backbone so that it returns one, for example with out_type='featmap'"
+        )
+    return features
+
+
+def first_tensor(output: Any) -> Tensor:
+    """The tokens in a stem's output, which may be a tuple such as Swin's (tokens, (h, w))."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+def token_grid(tokens: Tensor, image_hw: tuple[int, int]) -> tuple[int, int]:
+    """The grid of a stem's tokens.
+
+    Args:
+        tokens: (B, D, h, w), or (B, N, D) with N square cells in row-major order.
+        image_hw: (H, W) of the image that they come from.
+
+    Returns:
+        (h, w)
+
+    Raises:
+        ValueError: If N square cells do not tile the image.
+    """
+    if tokens.ndim == 4:
+        return tokens.shape[2], tokens.shape[3]
+    height, width = image_hw
+    num_tokens = tokens.shape[1]
+    side = math.isqrt(height * width // num_tokens)
+    h, w = height // max(side, 1), width // max(side, 1)
+    if h * w != num_tokens:
+        raise ValueError(
+            f'a stem that returns {num_tokens} tokens for an image of {height}x{width} does not tile it with square cells'
+        )
+    return h, w
+
+
+def check_channels(backbone: nn.Module, stem: nn.Module, channels: int) -> None:
+    """Checks that the stem's first convolution takes the images' channels.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    convolution = next((module for module in stem.modules() if isinstance(module, nn.Conv2d)), None)
+    if convolution is not None and convolution.in_channels != channels:
+        raise ValueError(
+            f'the images have {channels} channels (as many as data_preprocessor has means), but '
+            f'{type(backbone).__name__} takes {convolution.in_channels}; change model.backbone.in_channels, or mean and '
+            'std of the data_preprocessor'
+        )
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each submodule is in its own mode again afterwards."""
+    # Not through the return value of ``train``: some backbones return None.
+    modes = {child: child.training for child in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, mode in modes.items():
+            child.training = mode
+
+
+def _stride(image_hw: tuple[int, int], grid_hw: tuple[int, int], what: str) -> int:
+    stride = image_hw[0] // grid_hw[0]
+    if (stride * grid_hw[0], stride * grid_hw[1]) != image_hw:
+        raise ValueError(
+            f'{what} has {grid_hw[0]}x{grid_hw[1]} cells, which do not tile an image of {image_hw[0]}x{image_hw[1]} with '
+            'squares; use an image size that is a multiple of the stride in both directions'
+        )
+    return stride
+
+
+def _check_window(name: str, window: int, map_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:
+    height, width = map_hw
+    if height % window or width % window:
+        fitting = [side for side in range(2, min(height, width) + 1) if height % side == width % side == 0]
+        raise ValueError(
+            f'window_size={window} does not divide the {height}x{width} feature map that {name} makes of a '
+            f'{image_hw[0]}x{image_hw[1]} image; use one of {", ".join(map(str, fitting)) or "none"} (stage_cfgs sets it '
+            'for one stage alone), change img_size, or allow padded windows with pad_small_map=True'
+        )

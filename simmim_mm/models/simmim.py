@@ -1,0 +1,163 @@
+"""SimMIM: hide, encode, decode, score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from simmim_mm.datasets.transforms.geometry import check_size
+from simmim_mm.masking import hidden_cells, regrid
+from simmim_mm.models.derive import build_derived
+from simmim_mm.models.probe import probe_backbone
+from simmim_mm.models.stems import find_stem
+from simmim_mm.registry import MODELS
+
+
+class Reconstruction(NamedTuple):
+    """What a model makes of masked images.
+
+    Attributes:
+        images: (B, C, H, W), predicted, normalised; the visible part is predicted too.
+        hidden: (B, H, W) bool, what the model did not see.
+    """
+
+    images: Tensor
+    hidden: Tensor
+
+
+@MODELS.register_module()
+class SimMIM(BaseModel):
+    """Masked image modelling with any encoder (arXiv 2111.09886).
+
+    Sizes that follow from each other are not repeated: the channels of the images are the number of means of the
+    data preprocessor, and one forward pass at build time tells the rest.
+
+    Args:
+        backbone: Config of the encoder, a class of any host package whose last output is (B, D, h, w).
+        neck: Config of the decoder.
+        head: Config of the head: target and loss.
+        masker: Config of the masker.
+        data_preprocessor: Config of the preprocessor.
+        img_size: Side of the training images or (height, width), to check the encoder with when it is built. Images of
+            other sizes can follow, if the encoder takes them.
+        init_cfg: MMEngine's.
+
+    Raises:
+        ValueError: If the parts contradict each other or ``img_size``, with what to change.
+    """
+
+    def __init__(
+        self,
+        backbone: dict[str, Any],
+        neck: dict[str, Any] | None = None,
+        head: dict[str, Any] | None = None,
+        masker: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+        img_size: int | Sequence[int] = 192,
+        init_cfg: dict | None = None,
+    ) -> None:
+        masker = masker or dict(type='TokenMasker')
+        preprocessor = MODELS.build(data_preprocessor or dict(type='MaskedImagePreprocessor'))
+        super().__init__(preprocessor, init_cfg)
+        channels = preprocessor.channels
+        self.backbone = MODELS.build(backbone)
+        self.layout = probe_backbone(
+            self.backbone,
+            find_stem(self.backbone, masker.get('stem')),
+            channels,
+            check_size(img_size, 'img_size'),
+        )
+        self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
+        self.masker.attach(self.backbone)
+        self.head = build_derived(head or dict(type='ReconstructionHead'), 'head', image_channels=channels)
+        self.neck = build_derived(
+            neck or dict(type='LinearDecoder'),
+            'neck',
+            in_channels=self.layout.width,
+            out_channels=self.head.out_channels,
+            upscale=self.layout.stride // self.head.target.stride,
+        )
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None, mode: str = 'tensor', **meta: Any) -> Any:
+        """MMEngine's entry.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            mask: (B, h, w) bool, True means hidden. Needed but for ``mode='tensor'``.
+            mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for the encoder's outputs of unmasked images.
+            **meta: What else the loader collated, such as ``img_path``.
+
+        Returns:
+            A dict of losses, a list of predictions, or the encoder's outputs.
+        """
+        if mode == 'tensor':
+            return self.backbone(inputs)
+        if mask is None:
+            raise ValueError(f"mode={mode!r} needs a mask; put dict(type='RandomPatchMask') into the pipeline")
+        if mode == 'loss':
+            return self.loss(inputs, mask)
+        if mode == 'predict':
+            return self.predict(inputs, mask)
+        raise ValueError(f"mode={mode!r} is unknown; use 'loss', 'predict' or 'tensor'")
+
+    def loss(self, inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """The training loss.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            mask: (B, h, w) bool.
+
+        Returns:
+            ``loss``: a scalar.
+        """
+        cells = hidden_cells(mask, self.grid_of(inputs))
+        features, hidden = self.masker.encode(self.backbone, inputs, mask)
+        prediction = self.neck(features, hidden, cells)
+        return self.head.loss(prediction, inputs, hidden, cells)
+
+    def reconstruct(self, inputs: Tensor, mask: Tensor) -> Reconstruction:
+        """Predicts whole images from their visible part.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            mask: (B, h, w) bool.
+
+        Returns:
+            The predicted images and what was hidden.
+        """
+        features, hidden = self.masker.encode(self.backbone, inputs, mask)
+        prediction = self.neck(features, hidden).float()
+        images = self.head.target.to_images(prediction, inputs)
+        return Reconstruction(images, regrid(hidden, (inputs.shape[-2], inputs.shape[-1])))
+
+    def predict(self, inputs: Tensor, mask: Tensor) -> list[dict[str, Tensor]]:
+        """Reconstructions for evaluators: for each image its ``image``, ``reconstruction`` and ``hidden``."""
+        images, hidden = self.reconstruct(inputs, mask)
+        return [
+            {'image': image, 'reconstruction': reconstruction, 'hidden': where}
+            for image, reconstruction, where in zip(inputs, images, hidden, strict=True)
+        ]
+
+    def grid_of(self, images: Tensor) -> tuple[int, int]:
+        """The grid of the last feature map.
+
+        Args:
+            images: (B, C, H, W)
+
+        Returns:
+            (h, w)
+
+        Raises:
+            ValueError: If the encoder's stride does not divide the images.
+        """
+        height, width = images.shape[-2:]
+        stride = self.layout.stride
+        if height % stride or width % stride:
+            raise ValueError(
+                f'the encoder makes one feature of {stride}x{stride} pixels, which do not tile images of '
+                f'{height}x{width}; change the size of the crop in the pipeline'
+            )
+        return height // stride, width // stride

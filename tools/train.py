@@ -1,0 +1,69 @@
+#!/usr/bin/env python
+"""Pre-train a model from a config file."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--data-root', help='folder of training images, of any depth, without labels')
+    parser.add_argument('--work-dir', help='where logs, checkpoints and pictures go (default: work_dirs/CONFIG)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from the newest checkpoint in the work dir, or from the one that is named',
+    )
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
+        '--amp', action='store_true', help='mixed precision: bf16 where the device has it, otherwise fp16'
+    )
+    precision.add_argument(
+        '--precision',
+        choices=['auto', 'bf16', 'fp16', 'fp32'],
+        help="auto, the configs' default, is bf16 where the device has it, otherwise fp32",
+    )
+    parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size')
+    parser.add_argument('--no-validate', action='store_true', help="leave out the config's validation")
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config, e.g. train_cfg.max_epochs=10 optim_wrapper.optimizer.lr=1e-4; '
+        'lists as key="[a,b]"',
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    # Imported late, so that --help answers at once.
+    from simmim_mm.cli import user_errors
+    from simmim_mm.engine.launch import build_runner, load_config
+
+    with user_errors():
+        cfg = load_config(
+            args.config,
+            work_dir=args.work_dir,
+            resume=args.resume,
+            precision='amp' if args.amp else args.precision,
+            auto_scale_lr=args.auto_scale_lr,
+            validate=not args.no_validate,
+            data_root=args.data_root,
+            cfg_options=args.cfg_options,
+            launcher=args.launcher,
+        )
+        build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    main()
