@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -74,7 +75,8 @@ def run_in(venv: Path, *command, on_line=None) -> None:
 
 
 def pip(venv: Path, *arguments, on_line=None) -> None:
-    run_in(venv, venv_python(venv), '-m', 'pip', *arguments, on_line=on_line)
+    command = [venv_python(venv), '-m', 'pip', '--disable-pip-version-check', *arguments]
+    run_in(venv, *command, on_line=on_line)
 
 
 def create_venv(venv: Path) -> None:
@@ -196,9 +198,7 @@ def verify_ops(venv: Path) -> None:
             pip(venv, 'install', '--no-deps', '--force-reinstall', 'opencv-python-headless<4.13')
         error = probe(venv).get('error')
     if error:
-        raise StepError(
-            f'mmcv has no usable operators: {error}\nDelete {wheel_cache()}, try again.'
-        )
+        raise StepError(f'mmcv has no usable operators: {error}\nDelete {wheel_cache()}, try again.')
 
 
 def main() -> None:
@@ -208,11 +208,13 @@ def main() -> None:
     arguments = parser.parse_args()
     venv, profile = arguments.venv.expanduser().absolute(), arguments.profile
     if sys.version_info < (3, 10):  # noqa: UP036, for the person with an old one
-        sys.exit(f'Python 3.10 or later is needed, this is {sys.version}; use make PYTHON3=...')
+        sys.exit(f'This is Python {platform.python_version()}; 3.10 or later is needed: make PYTHON3=...')
     if is_ready(venv, profile):
         return
     try:
         with locked(venv / 'simmim_mm-setup.lock'):
+            if is_ready(venv, profile):  # by now, by the set-up that held the lock
+                return
             if not venv_python(venv).exists():
                 with phase(f'virtual environment {venv}'):
                     create_venv(venv)

@@ -15,5 +15,6 @@ from simmim_mm.version import __version__
 
 compat.check_host_packages()
 compat.repair_torchvision()
+compat.support_own_configs()
 
 __all__ = ['__version__']

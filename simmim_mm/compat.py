@@ -129,3 +129,26 @@ def repair_torchvision() -> None:
         library.define(f'{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')
     _KEEP_ALIVE.append(library)
     importlib.import_module('torchvision')
+
+
+def support_own_configs() -> None:
+    """Lets MMEngine resolve ``_base_ = 'simmim_mm::simmim_swin_base.py'`` and ``get_config('simmim_mm::...')``.
+
+    MMEngine knows the packages that may stand before ``::`` from a fixed table, and its pattern wants a subfolder after
+    it. Can go when MMEngine takes any installed package with a ``.mim`` folder.
+    """
+    from mmengine.config import utils
+
+    host = utils._get_package_and_cfg_path
+    if getattr(host, 'knows_simmim_mm', False):
+        return
+
+    def get_package_and_cfg_path(cfg_path: str) -> tuple[str, str]:
+        package, separator, name = cfg_path.partition('::')
+        if package == 'simmim_mm' and separator:
+            return package, name
+        return host(cfg_path)
+
+    get_package_and_cfg_path.knows_simmim_mm = True  # type: ignore[attr-defined]
+    for module in ('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'):
+        importlib.import_module(module)._get_package_and_cfg_path = get_package_and_cfg_path  # type: ignore[attr-defined]

@@ -83,7 +83,7 @@ def _walk(root: str) -> Iterator[str]:
     entered = {os.path.realpath(root)}
     for folder, subfolders, names in os.walk(root, followlinks=True):
         keep = []
-        for name in subfolders:
+        for name in sorted(subfolders):
             real = os.path.realpath(os.path.join(folder, name))
             if not name.startswith('.') and real not in entered:
                 entered.add(real)
@@ -97,7 +97,7 @@ def _walk(root: str) -> Iterator[str]:
 def _from_list(data_root: str, list_file: str) -> list[str]:
     if not os.path.isfile(list_file):
         raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
-    with open(list_file, encoding='utf-8') as lines:
+    with open(list_file, encoding='utf-8-sig') as lines:
         names = [line.strip() for line in lines]
     paths = [os.path.join(data_root, name) for name in names if name and not name.startswith('#')]
     if not paths:

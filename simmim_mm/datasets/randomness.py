@@ -2,7 +2,7 @@
 
 The sampler hands out a :class:`SampleIndex`, an ``int`` that carries seed and epoch. The data set turns it into a
 ``numpy.random.Generator`` for one sample, which travels through the pipeline as ``results['rng']``. Transforms of other
-packages draw from Python's and NumPy's global states, so these are seeded for the duration of the sample too.
+packages draw from the global states of Python, NumPy and PyTorch, so these are seeded for the duration of the sample too.
 """
 
 from __future__ import annotations
@@ -12,23 +12,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+import torch
 
 
 class SampleIndex(int):
-    """Index of a sample that carries the seed and the epoch it is drawn in."""
+    """Index of a sample that carries the seed and the epoch it is drawn in.
+
+    The host's wrappers compute with indices: ``RepeatDataset`` takes the remainder, ``ConcatDataset`` subtracts. The result
+    carries seed and epoch on, and the index that it comes from, so that repetitions of an image differ.
+
+    Attributes:
+        seed: The sampler's.
+        epoch: The sampler's.
+        drawn: The index that the sampler handed out.
+    """
 
     seed: int
     epoch: int
+    drawn: int
 
-    def __new__(cls, index: int, seed: int, epoch: int) -> SampleIndex:
+    def __new__(cls, index: int, seed: int, epoch: int, drawn: int | None = None) -> SampleIndex:
         """Makes an index that carries ``seed`` and ``epoch``."""
         self = super().__new__(cls, index)
         self.seed = seed
         self.epoch = epoch
+        self.drawn = int(index if drawn is None else drawn)
         return self
 
-    def __getnewargs__(self) -> tuple[int, int, int]:  # type: ignore[override]
-        return int(self), self.seed, self.epoch
+    def __getnewargs__(self) -> tuple[int, int, int, int]:  # type: ignore[override]
+        return int(self), self.seed, self.epoch, self.drawn
+
+    def __mod__(self, other: int) -> SampleIndex:
+        return SampleIndex(int(self) % other, self.seed, self.epoch, self.drawn)
+
+    def __sub__(self, other: int) -> SampleIndex:
+        return SampleIndex(int(self) - other, self.seed, self.epoch, self.drawn)
 
 
 def sample_rng(index: int) -> np.random.Generator:
@@ -42,7 +60,7 @@ def sample_rng(index: int) -> np.random.Generator:
         A fresh generator.
     """
     if isinstance(index, SampleIndex):
-        return np.random.default_rng((index.seed, index.epoch, int(index)))
+        return np.random.default_rng((index.seed, index.epoch, index.drawn))
     return rng_of({})
 
 
@@ -61,13 +79,15 @@ def rng_of(results: dict) -> np.random.Generator:
 
 @contextmanager
 def seeded_globals(rng: np.random.Generator) -> Iterator[None]:
-    """Seeds the global states of ``random`` and ``numpy.random`` from a generator, and restores them afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
+    """Seeds the global states of ``random``, ``numpy.random`` and PyTorch (CPU), and restores them afterwards."""
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     seed = int(rng.integers(2**32))
     random.seed(seed)
     np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds accelerators too
     try:
         yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)

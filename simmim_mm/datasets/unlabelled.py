@@ -104,6 +104,8 @@ class UnlabelledImages(BaseDataset):
                         return self.pipeline({**self.get_data_info(position), 'rng': rng})
                     except UnreadableImageError as error:
                         self._skip(position, error)
+                elif self._unreadable.all():  # other processes may have found the last ones
+                    raise self._too_many(self.get_data_info(position)['img_path'])
                 position = int(rng.integers(len(self)))
 
     def _skip(self, position: int, error: UnreadableImageError) -> None:
@@ -115,11 +117,14 @@ class UnlabelledImages(BaseDataset):
                 log.write(f'{self.get_data_info(position)["img_path"]}\t{error}\n')
         print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
         if num_unreadable > self.max_unreadable * len(self) or num_unreadable == len(self):
-            raise TooManyUnreadableImagesError(
-                f'{num_unreadable} of the {len(self)} images in {self.data_root!r} could not be read, more than '
-                f'max_unreadable={self.max_unreadable} allows; the last one was {error}. Mend or remove them (they are '
-                'listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
-            )
+            raise self._too_many(str(error))
+
+    def _too_many(self, last: str) -> TooManyUnreadableImagesError:
+        return TooManyUnreadableImagesError(
+            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read, more than '
+            f'max_unreadable={self.max_unreadable} allows; the last one was {last}. Mend or remove them (they are '
+            'listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
+        )
 
     @property
     def unreadable(self) -> torch.Tensor:

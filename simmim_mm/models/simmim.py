@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor
 
@@ -59,8 +61,8 @@ class SimMIM(BaseModel):
         img_size: int | Sequence[int] = 192,
         init_cfg: dict | None = None,
     ) -> None:
-        masker = masker or dict(type='TokenMasker')
-        preprocessor = MODELS.build(data_preprocessor or dict(type='MaskedImagePreprocessor'))
+        masker = masker or dict(type='simmim_mm.TokenMasker')
+        preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
         super().__init__(preprocessor, init_cfg)
         channels = preprocessor.channels
         self.backbone = MODELS.build(backbone)
@@ -72,9 +74,9 @@ class SimMIM(BaseModel):
         )
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
         self.masker.attach(self.backbone)
-        self.head = build_derived(head or dict(type='ReconstructionHead'), 'head', image_channels=channels)
+        self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
         self.neck = build_derived(
-            neck or dict(type='LinearDecoder'),
+            neck or dict(type='simmim_mm.LinearDecoder'),
             'neck',
             in_channels=self.layout.width,
             out_channels=self.head.out_channels,
@@ -117,6 +119,22 @@ class SimMIM(BaseModel):
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden, cells)
         return self.head.loss(prediction, inputs, hidden, cells)
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sums the losses; what is logged is their mean over all processes, not the first one's share.
+
+        Args:
+            losses: Scalars by name.
+
+        Returns:
+            This process's loss to differentiate, and the values to log.
+        """
+        loss, log_vars = super().parse_losses(losses)
+        if dist.get_world_size() > 1:
+            values = torch.stack([value.detach() for value in log_vars.values()])
+            dist.all_reduce(values, op='mean')  # queued on the device: the host does not wait
+            log_vars = dict(zip(log_vars, values.unbind(), strict=True))
+        return loss, log_vars
 
     def reconstruct(self, inputs: Tensor, mask: Tensor) -> Reconstruction:
         """Predicts whole images from their visible part.

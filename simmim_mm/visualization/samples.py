@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import default_collate
+from mmengine.registry import init_default_scope
 from torch import nn
 
+from simmim_mm.datasets.image_files import find_images
 from simmim_mm.datasets.randomness import SampleIndex, sample_rng, seeded_globals
 from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedCrop, UnreadableImageError
+from simmim_mm.datasets.transforms.checks import check_pipeline
+from simmim_mm.datasets.transforms.masks import MaskGenerator
+from simmim_mm.masking import regrid
 from simmim_mm.models.probe import evaluating
 from simmim_mm.registry import TRANSFORMS
-from simmim_mm.visualization.panels import reconstruction_panel
+from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, tile, to_rgb
 
 
 def picture_pipeline(transforms: Iterable[dict | Callable]) -> list[Callable]:
@@ -98,3 +105,78 @@ def draw_reconstructions(model: nn.Module, batch: dict[str, Any]) -> np.ndarray:
     originals = model.data_preprocessor.denormalise(data['inputs'])
     predicted = model.data_preprocessor.denormalise(images)
     return reconstruction_panel(originals.cpu().numpy(), predicted.cpu().numpy(), hidden.cpu().numpy())
+
+
+def draw_masks(samples: Sequence[dict], transforms: Sequence[Callable], num: int, seed: int = 0) -> np.ndarray:
+    """Draws what the masks of a pipeline look like.
+
+    Args:
+        samples: What a data set knows of its samples, such as ``{'img_path': ...}``.
+        transforms: Built transforms, from loading to packing.
+        num: Masks a sample.
+        seed: Of the masks.
+
+    Returns:
+        (height, width, 3) uint8: a row an image, the whole image first, then with each mask; over a mask's column stands
+        the share of the pixels that it hides, as a mean over the images.
+    """
+    rows, shares = [], []
+    for sample in samples:
+        packed = [load_sample(sample, transforms, position, seed) for position in range(num)]
+        images = to_rgb(np.stack([result['inputs'].numpy() for result in packed]))
+        hidden = regrid(torch.stack([result['mask'] for result in packed]), images.shape[1:3]).numpy()
+        masked = np.where(hidden[..., None], np.uint8(HIDDEN_GREY), images)
+        rows.append(np.concatenate([images[:1], masked]))
+        shares.append(hidden.mean(axis=(1, 2)))
+    labels = ['original', *(f'{100 * share:.0f} % hidden' for share in np.mean(shares, axis=0))]
+    return label_columns(tile(np.stack(rows)), labels)
+
+
+def config_pipeline(cfg: Config, augment: bool = False) -> list[Callable]:
+    """The training pipeline of a config, for pictures.
+
+    Args:
+        cfg: A pre-training config.
+        augment: Whether to keep random crops and flips.
+
+    Returns:
+        Built transforms, from loading to packing, checked to fit each other.
+
+    Raises:
+        ValueError: If the pipeline draws no masks, or masks that do not fit the crop.
+    """
+    init_default_scope(cfg.get('default_scope', 'simmim_mm'))
+    dataset = cfg.train_dataloader.dataset
+    while 'pipeline' not in dataset and 'dataset' in dataset:
+        dataset = dataset.dataset
+    built = [TRANSFORMS.build(transform) for transform in dataset.get('pipeline', ())]
+    check_pipeline(built)
+    if not any(isinstance(transform, MaskGenerator) for transform in built):
+        raise ValueError(
+            f'the training pipeline of {cfg.filename} draws no masks; name a pre-training config, or put '
+            "dict(type='RandomPatchMask') into the pipeline"
+        )
+    return built if augment else picture_pipeline(built)
+
+
+def image_samples(paths: Sequence[str]) -> list[dict]:
+    """Image files, and those in folders, as samples.
+
+    Args:
+        paths: Files and folders.
+
+    Returns:
+        ``{'img_path': ...}`` each.
+
+    Raises:
+        FileNotFoundError: If one does not exist.
+    """
+    files = []
+    for path in paths:
+        if os.path.isfile(path):
+            files.append(path)
+        elif os.path.isdir(path):
+            files.extend(find_images(path))
+        else:
+            raise FileNotFoundError(f'image {path!r} does not exist (seen from {os.getcwd()})')
+    return [{'img_path': path} for path in files]

@@ -6,9 +6,21 @@ import io
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from simmim_mm.registry import TRANSFORMS
+
+
+# EXIF's Orientation -> how to turn the stored image.
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImageError(OSError):
@@ -66,7 +78,7 @@ def read_rgb(path: str) -> np.ndarray:
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode in ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I'):
-        values = np.asarray(ImageOps.exif_transpose(image))
+        values = np.asarray(_upright(image))
         if values.min() < 0 or values.max() > 65535:
             raise ValueError('it holds 32-bit integers; convert it to 8 or 16 bits a channel')
         return _repeat_grey(_to_8_bit(values.astype(np.uint16)))
@@ -74,13 +86,20 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
     if image.mode == 'P':
         image = image.convert('RGBA')
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Undoes a camera's rotation. Not with Pillow's ``exif_transpose``: it writes all tags anew and fails on odd ones."""
+    image.load()  # Pillow turns TIFF files itself when it loads them, and then forgets the tag.
+    method = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if method is None else image.transpose(method)
 
 
 def _read_tiff_without_pillow(path: str, error: Exception) -> np.ndarray:
     """Reads a TIFF file that Pillow does not know, such as 16-bit RGB; re-raises Pillow's error for all others."""
-    if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, OSError) and 'cannot identify' in str(error):
+    if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
         import cv2
 
         values = cv2.imread(path, cv2.IMREAD_UNCHANGED)
@@ -89,7 +108,10 @@ def _read_tiff_without_pillow(path: str, error: Exception) -> np.ndarray:
             if values.ndim == 2:
                 return _repeat_grey(values)
             return np.ascontiguousarray(values[..., 2::-1])  # OpenCV hands out BGR or BGRA.
-    reason = str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = 'no image, or of a format that is not known'
+    else:
+        reason = str(error) or type(error).__name__
     raise UnreadableImageError(reason if path in reason else f'{path}: {reason}') from error
 
 

@@ -40,8 +40,8 @@ class ReconstructionHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.target = build_derived(target or dict(type='PixelTarget'), 'head.target', image_channels=image_channels)
-        self.loss_fn = MODELS.build(loss or dict(type='L1Loss'))
+        self.target = build_derived(target or dict(type='simmim_mm.PixelTarget'), 'head.target', image_channels=image_channels)
+        self.loss_fn = MODELS.build(loss or dict(type='simmim_mm.L1Loss'))
 
     @property
     def out_channels(self) -> int:

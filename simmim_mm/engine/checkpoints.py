@@ -1,0 +1,64 @@
+"""Models from checkpoints of this package."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner.checkpoint import _load_checkpoint
+from torch import nn
+
+from simmim_mm.registry import MODELS
+
+
+def load_model(cfg: Config, checkpoint: str) -> nn.Module:
+    """Builds the model of a config and loads a pre-training checkpoint of it, every key.
+
+    Args:
+        cfg: The config that the checkpoint was trained with.
+        checkpoint: A file that a run of it wrote.
+
+    Returns:
+        The model, on the GPU if there is one, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint, or one of another model.
+    """
+    if not os.path.isfile(checkpoint):
+        raise FileNotFoundError(f'checkpoint {checkpoint!r} does not exist (seen from {os.getcwd()})')
+    try:
+        loaded = _load_checkpoint(checkpoint, map_location='cpu')
+        state = loaded.get('state_dict', loaded)
+    except Exception as error:
+        raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
+    init_default_scope(cfg.get('default_scope', 'simmim_mm'))
+    model = MODELS.build(cfg.model)
+    _check_keys(model, state, checkpoint)
+    model.load_state_dict(state)
+    model.eval()
+    return model.to(get_device())
+
+
+def _check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:
+    expected = model.state_dict()
+    missing = [key for key in expected if key not in state]
+    foreign = [key for key in state if key not in expected]
+    wrong = [
+        f'{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}'
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    if missing or foreign or wrong:
+        problems = [
+            f'{len(keys)} {what} (such as {keys[0]})'
+            for keys, what in ((missing, 'missing keys'), (foreign, 'unknown keys'), (wrong, 'wrong shapes'))
+            if keys
+        ]
+        raise ValueError(
+            f'{checkpoint!r} is not of the model in this config: {", ".join(problems)}; use the config that it was '
+            'trained with, which stands in its work dir'
+        )

@@ -1,0 +1,110 @@
+"""The published recipe, held against the authors' code as written down by hand (microsoft/SimMIM)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+
+from simmim_mm.engine import CosineWithWarmupLR
+from simmim_mm.registry import MODELS
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+
+
+def learning_rates(cfg: Config, epoch_length: int, num_epochs: int, batch_size: int | None = None) -> list[float]:
+    """The rate of every iteration, as MMEngine steps the config's schedulers."""
+    lr = cfg.optim_wrapper.optimizer.lr
+    if batch_size is not None:
+        lr *= batch_size / cfg.auto_scale_lr.base_batch_size
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
+    schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
+    built = [
+        PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=optimizer, epoch_length=epoch_length))
+        for scheduler in schedulers
+    ]
+    rates = []
+    for _ in range(epoch_length * num_epochs):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in built:
+            scheduler.step()
+    return rates
+
+
+def test_the_100_epoch_schedule_is_the_published_one():
+    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
+    epoch_length = 7
+    rates = learning_rates(cfg, epoch_length, 100)
+    for step, rate in enumerate(rates):
+        # BASE_LR 2e-4, WARMUP_LR 1e-6, MIN_LR 1e-5 at batch 512, times 2048 / 512; timm's cosine over all steps.
+        if step < 10 * epoch_length:
+            published = 4e-6 + step * (8e-4 - 4e-6) / (10 * epoch_length)
+        else:
+            published = 4e-5 + 0.5 * (8e-4 - 4e-5) * (1 + math.cos(math.pi * step / (100 * epoch_length)))
+        assert rate == pytest.approx(published, rel=1e-12)
+
+
+def test_the_800_epoch_schedule_is_the_published_one_up_to_one_iteration_of_the_warm_up():
+    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base_800e.py')
+    epoch_length = 5
+    rates = learning_rates(cfg, epoch_length, 800)
+    slope = (4e-4 - 2e-6) / (10 * epoch_length)
+    for step, rate in enumerate(rates):
+        if step < 10 * epoch_length:
+            # MMEngine's LinearLR arrives one iteration early.
+            assert abs(rate - (2e-6 + slope * step)) <= 1.001 * slope
+        else:
+            assert rate == pytest.approx(4e-4 if step < 700 * epoch_length else 4e-5)
+
+
+def test_auto_scale_lr_scales_the_whole_schedule():
+    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
+    full, half = learning_rates(cfg, 3, 100), learning_rates(cfg, 3, 100, batch_size=1024)
+    assert half == pytest.approx([rate / 2 for rate in full])
+
+
+def test_a_warm_up_longer_than_the_schedule_is_refused():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    with pytest.raises(ValueError, match='warmup=20 of CosineWithWarmupLR must be shorter'):
+        CosineWithWarmupLR(optimizer, end=10, warmup=20)
+
+
+@pytest.mark.parametrize('name', ['simmim_swin_base.py', 'simmim_swin_large_800e.py', 'simmim_demo.py'])
+def test_the_parameters_without_weight_decay_are_the_authors(name):
+    cfg = Config.fromfile(CONFIGS / name)
+    model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    decay = {id(group['params'][0]): group['weight_decay'] for group in optimizer.param_groups}
+    for parameter_name, parameter in model.named_parameters():
+        # get_pretrain_param_groups and no_weight_decay* of the authors' optimizer.py and swin_transformer.py.
+        exempt = (
+            parameter.ndim == 1
+            or parameter_name.endswith('.bias')
+            or parameter_name.endswith(('mask_token', 'absolute_pos_embed'))
+            or 'relative_position_bias_table' in parameter_name
+        )
+        assert decay[id(parameter)] == (0.0 if exempt else 0.05), parameter_name
+
+
+def test_the_base_config_has_the_published_number_of_parameters():
+    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
+    model = MODELS.build(cfg.model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 89_874_104
+
+
+def test_other_settings_of_the_base_recipe():
+    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.betas, optimizer.eps, optimizer.weight_decay) == ('AdamW', (0.9, 0.999), 1e-8, 0.05)
+    assert cfg.optim_wrapper.clip_grad.max_norm == 5.0
+    assert cfg.model.backbone.drop_path_rate == 0.0
+    assert cfg.auto_scale_lr.base_batch_size == 2048
+    crop, mask = (cfg.train_dataloader.dataset.pipeline[index] for index in (1, 3))
+    assert (crop.size, crop.scale, crop.ratio) == (192, (0.67, 1.0), (3 / 4, 4 / 3))
+    assert (mask.mask_patch_size, mask.mask_ratio) == (32, 0.6)

@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Draw what the masks of a config look like on images."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
+    parser.add_argument('--out', default='masks.png', help='the picture to write (default: %(default)s)')
+    parser.add_argument('--num-masks', type=int, default=4, help='masks an image (default: %(default)s)')
+    parser.add_argument('--seed', type=int, default=0, help='of the masks (default: %(default)s)')
+    parser.add_argument(
+        '--augment', action='store_true', help='with the random crops and flips of training, instead of central crops'
+    )
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from simmim_mm.cli import user_errors
+    from simmim_mm.engine.launch import load_config
+    from simmim_mm.visualization import config_pipeline, draw_masks, image_samples, save_png
+
+    with user_errors():
+        cfg = load_config(args.config, cfg_options=args.cfg_options)
+        transforms = config_pipeline(cfg, augment=args.augment)
+        print(save_png(args.out, draw_masks(image_samples(args.images), transforms, args.num_masks, args.seed)))
+
+
+if __name__ == '__main__':
+    main()
