@@ -7,9 +7,10 @@ Own data: python tools/train.py configs/simmim_swin_base.py --data-root FOLDER -
 Batch:    2048 = 8 GPUs x 256. With another one, add --auto-scale-lr.
 Result:   82.8 % top-1 on ImageNet after fine-tuning at 192 px, 83.5 % at 224 px (published).
 
-Where this differs from mmpretrain's simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px, it follows the authors: drop path is
-0.0 (there 0.1), the crop is resized with antialiasing (there without), the cosine runs over all 100 epochs with the warm-up laid
-over its beginning (there it begins after the warm-up), and the mask token and all 1-d parameters are exempt from weight decay.
+Where this differs from mmpretrain's simmim_swin-base-w6_8xb256-amp-coslr-100e_in1k-192px, it follows the authors: drop
+path is 0.0 (there 0.1), the crop is resized with antialiasing (there without), the cosine runs over all 100 epochs with
+the warm-up laid over its beginning (there it begins after the warm-up), and the mask token and all 1-d parameters are
+exempt from weight decay.
 """
 
 _base_ = '_base_/default_runtime.py'
@@ -67,6 +68,7 @@ optim_wrapper = dict(
     precision='auto',
     optimizer=dict(type='AdamW', lr=8e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05),  # 2e-4 * 2048 / 512
     clip_grad=dict(max_norm=5.0),
+    constructor='MergedGroupsConstructor',
     paramwise_cfg=dict(
         flat_decay_mult=0.0,  # biases, norms and all other 1-d parameters
         custom_keys={

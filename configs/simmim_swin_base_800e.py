@@ -4,8 +4,8 @@ Recipe:   https://github.com/microsoft/SimMIM, simmim_pretrain__swin_base__img19
 Run:      bash tools/dist_train.sh configs/simmim_swin_base_800e.py 8
 Result:   84.0 % top-1 on ImageNet after fine-tuning at 224 px (published).
 
-Differs from simmim_swin_base.py in the schedule alone: half the learning rate, constant after the warm-up, a tenth of it from epoch
-700 on.
+Differs from simmim_swin_base.py in the schedule alone: half the learning rate, constant after the warm-up, a tenth of
+it from epoch 700 on.
 """
 
 _base_ = 'simmim_swin_base.py'

@@ -34,9 +34,7 @@ def _own_message(error: Exception) -> str | None:
     text = str(error)
     if 'Original Traceback' in text:
         # PyTorch re-raises a worker's exception with the worker's traceback in its text.
-        trace, _, message = text.rpartition(f'\n{type(error).__name__}: ')
-        if not message:
-            trace, _, message = text.rpartition(f'.{type(error).__name__}: ')
+        trace, named, message = text.rpartition(f'{type(error).__name__}: ')
         last_frame = trace.rpartition('File "')[2]
-        return message.strip() if last_frame.startswith(PACKAGE) else None
+        return message.strip() if named and last_frame.startswith(PACKAGE) else None
     return text if frames and frames[-1].filename.startswith(PACKAGE) else None

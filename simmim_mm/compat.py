@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+from typing import Any
 
 # Import name -> (lowest version that was seen working, first version that was not or None, what to install).
 HOST_PACKAGES = {
@@ -56,7 +57,7 @@ def _mmpretrain_version() -> str:
     return _import_host('mmpretrain', 'onedl-mmpretrain').__version__
 
 
-def _import_host(name: str, distribution: str):
+def _import_host(name: str, distribution: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -82,7 +83,7 @@ def _check_version(name: str, version: str, lowest: str, too_new: str | None, di
 
 
 def _check_transformers() -> None:
-    """transformers 5 breaks the import of mmpretrain 1.3 with a TypeError from its multimodal models.
+    """Transformers 5 breaks the import of mmpretrain 1.3 with a TypeError from its multimodal models.
 
     Can go when mmpretrain imports beside transformers 5.
     """
@@ -107,9 +108,9 @@ def repair_torchvision() -> None:
     """Lets torchvision be imported beside a torch build that has no torchvision operators.
 
     A torchvision wheel for CUDA beside a CPU-only torch cannot load its C++ operators, and ``import torchvision`` then
-    fails on the missing ``torchvision::nms``, and with it ``import mmpretrain.models``. Declaring the two names that are
-    looked up at import time is enough: transforms work, ``nms``, ``roi_align`` and the image codecs of torchvision stay
-    missing (this package uses none of them). Can go when mmpretrain no longer imports torchvision.
+    fails on the missing ``torchvision::nms``, and with it ``import mmpretrain.models``. Declaring the two names that
+    are looked up at import time is enough: transforms work, ``nms``, ``roi_align`` and the image codecs of torchvision
+    stay missing (this package uses none of them). Can go when mmpretrain no longer imports torchvision.
     """
     import torch
 
@@ -150,5 +151,5 @@ def support_own_configs() -> None:
         return host(cfg_path)
 
     get_package_and_cfg_path.knows_simmim_mm = True  # type: ignore[attr-defined]
-    for module in ('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'):
-        importlib.import_module(module)._get_package_and_cfg_path = get_package_and_cfg_path  # type: ignore[attr-defined]
+    for name in ('mmengine.config.utils', 'mmengine.config.config', 'mmengine.hub.hub'):
+        setattr(importlib.import_module(name), '_get_package_and_cfg_path', get_package_and_cfg_path)  # noqa: B010

@@ -113,9 +113,7 @@ class TestWheel:
 
     def test_configs_are_inherited_by_package_name(self, site, tmp_path):
         """By MMEngine's own `Config`, in a folder and a process that know of no checkout."""
-        (tmp_path / 'mine.py').write_text(
-            "_base_ = 'simmim_mm::simmim_swin_base.py'\nwork_dir = 'elsewhere'\n"
-        )
+        (tmp_path / 'mine.py').write_text("_base_ = 'simmim_mm::simmim_swin_base.py'\nwork_dir = 'elsewhere'\n")
         code = (
             'import simmim_mm\n'
             'from mmengine.config import Config\n'
@@ -205,18 +203,14 @@ class TestSetupEnv:
         'device': 'cpu',
     }
 
-    @pytest.mark.parametrize(
-        'changed', [{'python': 'cp312'}, {'torch': '2.12.0+cpu'}, {'torch': '2.13.0+cu130'}]
-    )
+    @pytest.mark.parametrize('changed', [{'python': 'cp312'}, {'torch': '2.12.0+cpu'}, {'torch': '2.13.0+cu130'}])
     def test_wheels_that_do_not_fit_have_other_keys(self, setup_env, changed):
         key = setup_env.cache_key(self.FACTS, '2.3.6')
         assert key == 'cp311-linux-x86_64-torch2.13.0+cpu-mmcv2.3.6'
         assert setup_env.cache_key(self.FACTS | changed, '2.3.6') != key
         assert setup_env.cache_key(self.FACTS, '2.3.7') != key
 
-    def test_stamp_covers_smaller_profiles_until_a_file_changes(
-        self, setup_env, tmp_path, monkeypatch
-    ):
+    def test_stamp_covers_smaller_profiles_until_a_file_changes(self, setup_env, tmp_path, monkeypatch):
         setup_env.venv_python(tmp_path).parent.mkdir()
         setup_env.venv_python(tmp_path).touch()
         assert not setup_env.is_ready(tmp_path, 'test')

@@ -27,7 +27,7 @@ def main() -> None:
     with user_errors():
         cfg = load_config(args.config, cfg_options=args.cfg_options)
         samples = image_samples(args.images)
-        batch = fixed_batch(samples, config_pipeline(cfg), num=len(samples), seed=args.seed)
+        batch = fixed_batch(samples.__getitem__, len(samples), config_pipeline(cfg), num=len(samples), seed=args.seed)
         model = load_model(cfg, args.checkpoint)
         print(save_png(args.out, draw_reconstructions(model, batch)))
 

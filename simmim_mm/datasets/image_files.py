@@ -27,12 +27,12 @@ def find_images(
     """Lists image files, sorted by path.
 
     Args:
-        data_root: A folder. Without ``list_file`` and ``pattern``, all its image files at any depth are listed; links to
-            folders are followed, names that begin with a dot are not.
+        data_root: A folder. Without ``list_file`` and ``pattern``, all its image files at any depth are listed; links
+            to folders are followed, names that begin with a dot are not.
         list_file: A text file with one path a line, relative to ``data_root`` or absolute. Empty lines and lines that
             begin with ``#`` are ignored. Order and repetitions are kept.
-        pattern: A glob relative to ``data_root``, such as ``'**/*_rgb.tif'``. What it matches counts as an image whatever
-            its name ends with.
+        pattern: A glob relative to ``data_root``, such as ``'**/*_rgb.tif'``. What it matches counts as an image
+            whatever its name ends with.
         extensions: Endings of image file names, in lower case, with the dot.
 
     Returns:
@@ -41,11 +41,12 @@ def find_images(
     Raises:
         FileNotFoundError: If the folder or the list file does not exist.
         NotADirectoryError: If ``data_root`` is a file.
-        ValueError: If nothing was found, with what was there instead, or if both ``list_file`` and ``pattern`` are given.
+        ValueError: If nothing was found, with what was there instead, or if both ``list_file`` and ``pattern`` are
+            given.
     """
     if list_file is not None and pattern is not None:
         raise ValueError(
-            f'list_file={list_file!r} and pattern={pattern!r} are both given; keep one of them and set the other to None'
+            f'list_file={list_file!r} and pattern={pattern!r} are both given; keep one and set the other to None'
         )
     if list_file is not None:
         return _from_list(data_root, list_file)
@@ -56,8 +57,8 @@ def find_images(
         )
     if not os.path.isdir(data_root):
         raise NotADirectoryError(
-            f'data_root={str(data_root)!r} is a file, not a folder; {HOW_TO_NAME_A_FOLDER}, or read a list of paths with '
-            'list_file'
+            f'data_root={str(data_root)!r} is a file, not a folder; {HOW_TO_NAME_A_FOLDER}, '
+            'or read a list of paths with list_file'
         )
     if pattern is not None:
         return _from_pattern(data_root, pattern)

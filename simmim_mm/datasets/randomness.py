@@ -2,7 +2,8 @@
 
 The sampler hands out a :class:`SampleIndex`, an ``int`` that carries seed and epoch. The data set turns it into a
 ``numpy.random.Generator`` for one sample, which travels through the pipeline as ``results['rng']``. Transforms of other
-packages draw from the global states of Python, NumPy and PyTorch, so these are seeded for the duration of the sample too.
+packages draw from the global states of Python, NumPy and PyTorch, so these are seeded for the duration of the sample
+too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import torch
 class SampleIndex(int):
     """Index of a sample that carries the seed and the epoch it is drawn in.
 
-    The host's wrappers compute with indices: ``RepeatDataset`` takes the remainder, ``ConcatDataset`` subtracts. The result
-    carries seed and epoch on, and the index that it comes from, so that repetitions of an image differ.
+    The host's wrappers compute with indices: ``RepeatDataset`` takes the remainder, ``ConcatDataset`` subtracts. The
+    result carries seed and epoch on, and the index that it comes from, so that repetitions of an image differ.
 
     Attributes:
         seed: The sampler's.
@@ -53,8 +54,8 @@ def sample_rng(index: int) -> np.random.Generator:
     """The generator of one sample.
 
     Args:
-        index: A :class:`SampleIndex`. A plain integer (from a sampler of another package) takes its entropy from NumPy's
-            global state, which MMEngine seeds per worker.
+        index: A :class:`SampleIndex`. A plain integer (from a sampler of another package) takes its entropy from
+            NumPy's global state, which MMEngine seeds per worker.
 
     Returns:
         A fresh generator.
@@ -68,8 +69,8 @@ def rng_of(results: dict) -> np.random.Generator:
     """The generator of a sample in a pipeline.
 
     Args:
-        results: The sample. Where no data set of this package made it, its ``'rng'`` is missing, and the entropy comes from
-            NumPy's global state.
+        results: The sample. Where no data set of this package made it, its ``'rng'`` is missing, and the entropy comes
+            from NumPy's global state.
 
     Returns:
         ``results['rng']``, or a fresh generator.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.dataset import BaseDataset
@@ -37,8 +37,8 @@ class UnlabelledImages(BaseDataset):
         extensions: Endings of image file names.
         pipeline: Transforms, as configs or callables.
         max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops.
-        **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of MMEngine's
-            ``BaseDataset``.
+        **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of
+            MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If the folder or list file is missing.
@@ -48,7 +48,7 @@ class UnlabelledImages(BaseDataset):
         unreadable_log: A text file that gets a line for each skipped file; None for none.
     """
 
-    METAINFO = {'dataset_type': 'unlabelled images'}
+    METAINFO: ClassVar[dict] = {'dataset_type': 'unlabelled images'}
 
     def __init__(
         self,
@@ -121,9 +121,9 @@ class UnlabelledImages(BaseDataset):
 
     def _too_many(self, last: str) -> TooManyUnreadableImagesError:
         return TooManyUnreadableImagesError(
-            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read, more than '
-            f'max_unreadable={self.max_unreadable} allows; the last one was {last}. Mend or remove them (they are '
-            'listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
+            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read, '
+            f'more than max_unreadable={self.max_unreadable} allows; the last one was {last}. '
+            'Mend or remove them (they are listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
         )
 
     @property

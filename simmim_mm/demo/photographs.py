@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from simmim_mm.progress import track
 
-# Folder -> photographs of scikit-image's ``skimage.data`` that come with the package itself (no downloads). The held-out
-# ones share no scene with the others.
+# Folder -> photographs of scikit-image's ``skimage.data`` that come with the package itself (no downloads). The
+# held-out # ones share no scene with the others.
 TRAINING = {
     'sky': ('hubble_deep_field.jpg', 'moon.png'),
     'people_and_things': ('astronaut.png', 'motorcycle_left.png', 'coins.png', 'clock_motion.png'),
@@ -30,9 +31,9 @@ CROPS_PER_HELD_OUT_PHOTOGRAPH = 6
 def make_photographs(folder: str, seed: int = 0) -> tuple[int, int]:
     """Writes training and held-out photographs.
 
-    Each photograph is written whole, and as crops of random position, size and aspect (a third of its side and more), in turn
-    as colour and grey JPEG, CMYK JPEG, JPEG turned by its EXIF tag, PNG, PNG with palette, with alpha and with 16 bits,
-    WebP, BMP, GIF and TIFF.
+    Each photograph is written whole, and as crops of random position, size and aspect (a third of its side and more),
+    in turn as colour and grey JPEG, CMYK JPEG, JPEG turned by its EXIF tag, PNG, PNG with palette, with alpha and with
+    16 bits, WebP, BMP, GIF and TIFF.
 
     Args:
         folder: Gets ``train/`` with subfolders, and ``held_out/``. Files there are overwritten.
@@ -77,7 +78,7 @@ def _random_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def _save(mode: str, **options: object) -> Callable[[Image.Image, str], None]:
+def _save(mode: str, **options: Any) -> Callable[[Image.Image, str], None]:
     return lambda image, path: image.convert(mode).save(path, **options)
 
 

@@ -1,7 +1,14 @@
 """Optimisation, schedules, hooks and launching."""
 
 from simmim_mm.engine.hooks import ReconstructionHook, UnreadableImagesHook
+from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
 
-__all__ = ['CosineWithWarmupLR', 'PrecisionOptimWrapper', 'ReconstructionHook', 'UnreadableImagesHook']
+__all__ = [
+    'CosineWithWarmupLR',
+    'MergedGroupsConstructor',
+    'PrecisionOptimWrapper',
+    'ReconstructionHook',
+    'UnreadableImagesHook',
+]

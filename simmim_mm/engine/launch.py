@@ -29,7 +29,8 @@ def load_config(
 
     Args:
         path: The config file.
-        work_dir: Where logs, checkpoints and pictures go. Without it, the config's, or ``work_dirs/NAME_OF_THE_CONFIG``.
+        work_dir: Where logs, checkpoints and pictures go. Without it, the config's, or
+            ``work_dirs/NAME_OF_THE_CONFIG``.
         resume: ``'auto'`` for the newest checkpoint in the work dir, or a checkpoint file.
         precision: See :func:`simmim_mm.engine.precision.choose_precision`.
         auto_scale_lr: Whether to scale the learning rate to the actual batch size.
@@ -121,7 +122,7 @@ def _distribute_on_cpus(cfg: Config) -> None:
 
 
 def _read_slurm_environment() -> None:
-    """Translates SLURM's variables to PyTorch's; ``MASTER_ADDR`` and ``MASTER_PORT`` are set by tools/slurm_train.sh."""
+    """Translates SLURM's variables to PyTorch's."""
     os.environ.setdefault('RANK', os.environ['SLURM_PROCID'])
     os.environ.setdefault('WORLD_SIZE', os.environ['SLURM_NTASKS'])
     os.environ.setdefault('LOCAL_RANK', os.environ.get('SLURM_LOCALID', '0'))

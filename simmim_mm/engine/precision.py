@@ -66,8 +66,8 @@ def choose_precision(precision: str, device_type: str) -> str:
 class PrecisionOptimWrapper(OptimWrapper):
     """MMEngine's ``OptimWrapper`` with automatic mixed precision, on CPUs too.
 
-    The host's ``AmpOptimWrapper`` refuses CPUs and scales losses in bf16 as well. Here, bf16 has no loss scaler (its range
-    is that of fp32); fp16 has one, whose state is saved in checkpoints.
+    The host's ``AmpOptimWrapper`` refuses CPUs and scales losses in bf16 as well. Here, bf16 has no loss scaler (its
+    range is that of fp32); fp16 has one, whose state is saved in checkpoints.
 
     Args:
         precision: See :func:`choose_precision`.
@@ -99,7 +99,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         self._inner_count += 1
 
     def step(self, **kwargs: Any) -> None:
-        """Clips the true gradients and updates the parameters; with fp16, leaves out a step whose gradients overflow."""
+        """Clips the true gradients and updates the parameters; fp16 leaves out a step whose gradients overflow."""
         if self.clip_grad_kwargs:
             self.loss_scaler.unscale_(self.optimizer)
             self._clip_grad()

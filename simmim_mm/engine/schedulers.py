@@ -75,12 +75,12 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
 
     @classmethod
     def build_iter_from_epoch(
-        cls, *args: Any, end: int, epoch_length: int, warmup: int = 0, begin: int = 0, **kwargs: Any
+        cls, optimizer: Any, end: int, epoch_length: int, warmup: int = 0, begin: int = 0, **kwargs: Any
     ) -> CosineWithWarmupLR:
         """Builds the schedule per iteration from a config in epochs (``convert_to_iter_based=True``)."""
         kwargs.pop('by_epoch', None)
         return cls(
-            *args,
+            optimizer,
             end=end * epoch_length,
             warmup=warmup * epoch_length,
             begin=begin * epoch_length,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -24,8 +24,8 @@ def mean_colour(images: Tensor, hidden: Tensor) -> Tensor:
 def local_mean(images: Tensor, hidden: Tensor, radius: int = 16) -> Tensor:
     """Fills each hidden pixel with the mean of the visible pixels around it.
 
-    Around it means in a square of ``2 * radius + 1`` pixels; where that holds no visible pixel, in a square of twice the
-    radius, and so on.
+    Around it means in a square of ``2 * radius + 1`` pixels; where that holds no visible pixel, in a square of twice
+    the radius, and so on.
 
     Args:
         images: (B, C, H, W)

@@ -16,8 +16,8 @@ from simmim_mm.registry import METRICS
 class MaskedReconstructionMetric(BaseMetric):
     """Mean absolute error on hidden pixels, of the model and of two trivial fillers.
 
-    In units of the normalised image (standard deviations of ImageNet's pixels, with the default preprocessor), averaged over
-    hidden pixels and channels of an image, then over images. Keys: ``val/hidden_l1``, ``val/mean_colour_l1``,
+    In units of the normalised image (standard deviations of ImageNet's pixels, with the default preprocessor), averaged
+    over hidden pixels and channels of an image, then over images. Keys: ``val/hidden_l1``, ``val/mean_colour_l1``,
     ``val/local_mean_l1``. Images without hidden pixels do not count.
 
     For a number that can be compared between checkpoints, masks must be the same: use ``SeededSampler`` with

@@ -16,11 +16,11 @@ class Cells(NamedTuple):
     """Cells of a grid, selected over a whole batch.
 
     Attributes:
-        index: (N,) int64, positions in the flattened (B, h, w) grid, ascending.
+        positions: (N,) int64, positions in the flattened (B, h, w) grid, ascending.
         grid_hw: (h, w) of the grid.
     """
 
-    index: Tensor
+    positions: Tensor
     grid_hw: tuple[int, int]
 
 
@@ -66,8 +66,8 @@ def coarsen(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         return mask
     if h % coarse_h or w % coarse_w:
         raise ValueError(
-            f'a mask of {h}x{w} cells does not fit a grid of {coarse_h}x{coarse_w}: the cells of one must be a multiple '
-            'of the cells of the other in both directions; change mask_patch_size of the mask transform'
+            f'a mask of {h}x{w} cells does not fit a grid of {coarse_h}x{coarse_w}: the cells of one must be a '
+            'multiple of the cells of the other in both directions; change mask_patch_size of the mask transform'
         )
     return mask.unflatten(-1, (coarse_w, -1)).unflatten(-3, (coarse_h, -1)).any(dim=-1).any(dim=-2)
 
@@ -151,7 +151,7 @@ def hidden_weight(hidden: Tensor, cells: Cells, side: int) -> Tensor:
     h, w = cells.grid_hw
     fine_hw = (h * side, w * side)
     if hidden.shape[-2] <= h and hidden.shape[-1] <= w:
-        per_cell = expand(hidden, (h, w)).flatten()[cells.index]
+        per_cell = expand(hidden, (h, w)).flatten()[cells.positions]
         return per_cell[:, None, None, None].expand(-1, 1, side, side)
     return gather_cells(regrid(hidden, fine_hw).unsqueeze(1), cells)
 
@@ -167,11 +167,11 @@ def blank(images: Tensor, hidden: Tensor, value: float = 0.0) -> Tensor:
     Returns:
         (B, C, H, W), a new tensor.
     """
-    return images.masked_fill(regrid(hidden, images.shape[-2:]).unsqueeze(1), value)
+    return images.masked_fill(regrid(hidden, (images.shape[-2], images.shape[-1])).unsqueeze(1), value)
 
 
 def _unravel(cells: Cells) -> tuple[Tensor, Tensor, Tensor]:
     h, w = cells.grid_hw
-    image = torch.div(cells.index, h * w, rounding_mode='floor')
-    row = torch.div(cells.index, w, rounding_mode='floor') % h
-    return image, row, cells.index % w
+    image = torch.div(cells.positions, h * w, rounding_mode='floor')
+    row = torch.div(cells.positions, w, rounding_mode='floor') % h
+    return image, row, cells.positions % w

@@ -19,8 +19,8 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
     ``(x - mean) / std``.
 
     Args:
-        mean: Mean of each channel, in units of 0 to 255, in the order in which the model sees the channels. As many as the
-            images have channels: the whole model follows from this number.
+        mean: Mean of each channel, in units of 0 to 255, in the order in which the model sees the channels. As many as
+            the images have channels: the whole model follows from this number.
         std: Standard deviation of each channel, likewise.
         bgr_to_rgb: Whether the loader hands out BGR (as mmcv's ``LoadImageFromFile`` does) and the model is to see RGB.
             This package's ``LoadImage`` hands out RGB.

@@ -43,15 +43,19 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
         The shapes.
 
     Raises:
-        ValueError: If the backbone takes other channels or another size, if a window does not divide a feature map, or if
-            its last output is no map.
+        ValueError: If the backbone takes other channels or another size, if a window does not divide a feature map, or
+            if its last output is no map.
     """
     name = type(backbone).__name__
     check_channels(backbone, stem, channels)
     seen: dict[str, Any] = {}
     handles = [stem.register_forward_hook(lambda module, args, output: seen.update(stem=output))]
     for module in backbone.modules():
-        if hasattr(module, 'window_size') and hasattr(module, 'shift_size') and not getattr(module, 'pad_small_map', True):
+        if (
+            hasattr(module, 'window_size')
+            and hasattr(module, 'shift_size')
+            and not getattr(module, 'pad_small_map', True)
+        ):
             handles.append(
                 module.register_forward_pre_hook(
                     lambda module, args: _check_window(name, module.window_size, args[1], image_hw)
@@ -81,7 +85,7 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
         stem_width,
         _stride(image_hw, stem_hw, f'the stem of {name}'),
         features.shape[1],
-        _stride(image_hw, tuple(features.shape[-2:]), f'the last feature map of {name}'),
+        _stride(image_hw, (features.shape[-2], features.shape[-1]), f'the last feature map of {name}'),
     )
 
 
@@ -134,7 +138,7 @@ def token_grid(tokens: Tensor, image_hw: tuple[int, int]) -> tuple[int, int]:
     h, w = height // max(side, 1), width // max(side, 1)
     if h * w != num_tokens:
         raise ValueError(
-            f'a stem that returns {num_tokens} tokens for an image of {height}x{width} does not tile it with square cells'
+            f'a stem that returns {num_tokens} tokens for an image of {height}x{width} does not tile it with squares'
         )
     return h, w
 
@@ -149,8 +153,8 @@ def check_channels(backbone: nn.Module, stem: nn.Module, channels: int) -> None:
     if convolution is not None and convolution.in_channels != channels:
         raise ValueError(
             f'the images have {channels} channels (as many as data_preprocessor has means), but '
-            f'{type(backbone).__name__} takes {convolution.in_channels}; change model.backbone.in_channels, or mean and '
-            'std of the data_preprocessor'
+            f'{type(backbone).__name__} takes {convolution.in_channels}; change model.backbone.in_channels, or mean '
+            'and std of the data_preprocessor'
         )
 
 
@@ -171,8 +175,8 @@ def _stride(image_hw: tuple[int, int], grid_hw: tuple[int, int], what: str) -> i
     stride = image_hw[0] // grid_hw[0]
     if (stride * grid_hw[0], stride * grid_hw[1]) != image_hw:
         raise ValueError(
-            f'{what} has {grid_hw[0]}x{grid_hw[1]} cells, which do not tile an image of {image_hw[0]}x{image_hw[1]} with '
-            'squares; use an image size that is a multiple of the stride in both directions'
+            f'{what} has {grid_hw[0]}x{grid_hw[1]} cells, which do not tile an image of {image_hw[0]}x{image_hw[1]} '
+            'with squares; use an image size that is a multiple of the stride in both directions'
         )
     return stride
 
@@ -183,6 +187,6 @@ def _check_window(name: str, window: int, map_hw: tuple[int, int], image_hw: tup
         fitting = [side for side in range(2, min(height, width) + 1) if height % side == width % side == 0]
         raise ValueError(
             f'window_size={window} does not divide the {height}x{width} feature map that {name} makes of a '
-            f'{image_hw[0]}x{image_hw[1]} image; use one of {", ".join(map(str, fitting)) or "none"} (stage_cfgs sets it '
-            'for one stage alone), change img_size, or allow padded windows with pad_small_map=True'
+            f'{image_hw[0]}x{image_hw[1]} image; use one of {", ".join(map(str, fitting)) or "none"} (stage_cfgs sets '
+            'it for one stage alone), change img_size, or allow padded windows with pad_small_map=True'
         )

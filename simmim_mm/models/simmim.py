@@ -51,6 +51,12 @@ class SimMIM(BaseModel):
         ValueError: If the parts contradict each other or ``img_size``, with what to change.
     """
 
+    backbone: Any
+    masker: Any
+    neck: Any
+    head: Any
+    data_preprocessor: Any
+
     def __init__(
         self,
         backbone: dict[str, Any],

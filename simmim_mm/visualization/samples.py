@@ -11,7 +11,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
-from torch import nn
 
 from simmim_mm.datasets.image_files import find_images
 from simmim_mm.datasets.randomness import SampleIndex, sample_rng, seeded_globals
@@ -19,6 +18,7 @@ from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedC
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.masks import MaskGenerator
 from simmim_mm.masking import regrid
+from simmim_mm.models import SimMIM
 from simmim_mm.models.probe import evaluating
 from simmim_mm.registry import TRANSFORMS
 from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, tile, to_rgb
@@ -58,11 +58,14 @@ def load_sample(sample: dict, transforms: Sequence[Callable], position: int, see
     return results
 
 
-def fixed_batch(samples: Sequence[dict], transforms: Sequence[Callable], num: int, seed: int = 0) -> dict[str, Any]:
+def fixed_batch(
+    sample_of: Callable[[int], dict], num_samples: int, transforms: Sequence[Callable], num: int, seed: int = 0
+) -> dict[str, Any]:
     """Loads samples that are spread evenly over a set; in place of an unreadable one its successor.
 
     Args:
-        samples: What a data set knows of its samples.
+        sample_of: What a data set knows of the sample at a position, such as ``{'img_path': ...}``.
+        num_samples: Size of the set.
         transforms: Built transforms, from loading to packing.
         num: How many to load; fewer where there are not as many.
         seed: Of the masks.
@@ -73,13 +76,13 @@ def fixed_batch(samples: Sequence[dict], transforms: Sequence[Callable], num: in
     Raises:
         UnreadableImageError: If none of the samples can be read.
     """
-    num = min(num, len(samples))
+    num = min(num, num_samples)
     packed = []
     failure: UnreadableImageError | None = None
     for row in range(num):
-        for index in range(row * len(samples) // num, (row + 1) * len(samples) // num):
+        for index in range(row * num_samples // num, (row + 1) * num_samples // num):
             try:
-                packed.append(load_sample(samples[index], transforms, row, seed))
+                packed.append(load_sample(sample_of(index), transforms, row, seed))
                 break
             except UnreadableImageError as error:
                 failure = error
@@ -89,7 +92,7 @@ def fixed_batch(samples: Sequence[dict], transforms: Sequence[Callable], num: in
 
 
 @torch.no_grad()
-def draw_reconstructions(model: nn.Module, batch: dict[str, Any]) -> np.ndarray:
+def draw_reconstructions(model: SimMIM, batch: dict[str, Any]) -> np.ndarray:
     """Draws what a model makes of a batch.
 
     Args:
@@ -117,8 +120,8 @@ def draw_masks(samples: Sequence[dict], transforms: Sequence[Callable], num: int
         seed: Of the masks.
 
     Returns:
-        (height, width, 3) uint8: a row an image, the whole image first, then with each mask; over a mask's column stands
-        the share of the pixels that it hides, as a mean over the images.
+        (height, width, 3) uint8: a row an image, the whole image first, then with each mask; over a mask's column
+        stands the share of the pixels that it hides, as a mean over the images.
     """
     rows, shares = [], []
     for sample in samples:

@@ -21,7 +21,7 @@ def test_every_row_of_the_table_of_stems_is_tested(encoders):
 
 @pytest.mark.parametrize('name', sorted(STEMS))
 def test_backbone_keys_are_those_of_the_plain_backbone(encoders, build_model, name):
-    """`backbone.*` of SimMIM(X) is the state dict of X, key by key and shape by shape; the masker adds nothing to it."""
+    """`backbone.*` of SimMIM(X) is the state dict of X, key by key and shape by shape; the masker adds none."""
     plain = HOST_MODELS.build(encoders[name])
     model = build_model(backbone=encoders[name])
     ours = {key.removeprefix('backbone.'): value for key, value in model.state_dict().items() if key[:9] == 'backbone.'}

@@ -30,7 +30,7 @@ def test_compiled_step_equals_eager(tiny_model):
         features, hidden = tiny_model.masker.encode(tiny_model.backbone, images, mask)
         return tiny_model.head.loss(tiny_model.neck(features, hidden, cells), images, hidden, cells)['loss']
 
-    index = hidden_cells(MASK, (2, 2)).index
+    index = hidden_cells(MASK, (2, 2)).positions
     compiled = torch.compile(step, fullgraph=True, backend='aot_eager')
     parameters = dict(tiny_model.named_parameters())
     loss = compiled(IMAGES, MASK, index)

@@ -68,8 +68,8 @@ def test_masks_are_drawn_afresh(transform):
 def test_cells_are_hidden_uniformly(transform):
     """No cell is favoured, and neighbours are hidden together no more often than others.
 
-    With n cells of which k are hidden in each of N draws, sum((O - E)^2) / (N p (1 - p)) * (n - 1) / n is chi-squared with
-    n - 1 degrees of freedom. The 99.99 % quantile for 34 is 74.9.
+    With n cells of which k are hidden in each of N draws, sum((O - E)^2) / (N p (1 - p)) * (n - 1) / n is chi-squared
+    with n - 1 degrees of freedom. The 99.99 % quantile for 34 is 74.9.
     """
     num_draws, h, w = 3000, 5, 7
     rng = np.random.default_rng(1)
@@ -151,7 +151,7 @@ ratios = st.one_of(st.sampled_from([0.0, 0.5, 0.6, 1.0]), st.floats(0, 1))
 @example((64, 64), 2, 0.6)  # finer than a stem cell
 @given(st.tuples(sides, sides), cell_sizes, ratios)
 def test_any_setting_works_or_says_what_is_wrong(any_size_model, image_folder, image_hw, cell, ratio):
-    """From file to loss: cells that divide image, stem and feature map train; all others are refused with their values."""
+    """From file to loss: cells that divide image, stem and feature map train; others are refused with their values."""
     height, width = image_hw
     pipeline = [
         dict(type='LoadImage'),

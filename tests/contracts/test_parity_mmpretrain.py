@@ -42,7 +42,7 @@ def _per_stem_cell(mask, grid_hw):
 
 
 @pytest.mark.parametrize(
-    'arguments', [dict(), dict(use_abs_pos_embed=True), dict(norm_cfg=dict(type='LN', eps=1e-3))], ids=str
+    'arguments', [{}, dict(use_abs_pos_embed=True), dict(norm_cfg=dict(type='LN', eps=1e-3))], ids=str
 )
 def test_features_of_a_tiny_swin_are_the_hosts(build_model, tiny_swin, arguments):
     """Same weights, same mask: the difference is exactly 0."""
@@ -83,12 +83,14 @@ def test_masker_works_where_the_hosts_subclass_crashes(build_model, tiny_swin):
 
 @pytest.mark.parametrize('criterion', ['L1', 'L2'])
 def test_loss_and_gradients_are_the_hosts(build_model, tiny_swin, criterion):
-    """mmpretrain's encoder, decoder, head and loss, on the same weights and masks; also the gradients of all weights."""
+    """mmpretrain's encoder, decoder, head and loss, on the same weights and masks; all gradients too."""
     model = build_model(head=dict(type='ReconstructionHead', loss=dict(type=f'{criterion}Loss')))
     encoder = _host_encoder(model, tiny_swin())
     decoder = SimMIMLinearDecoder(in_channels=128, encoder_stride=32)
     decoder.load_state_dict(model.neck.state_dict(), strict=True)
-    head = SimMIMHead(patch_size=4, loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion=criterion, channel=3))
+    head = SimMIMHead(
+        patch_size=4, loss=dict(type='mmpretrain.PixelReconstructionLoss', criterion=criterion, channel=3)
+    )
     assert isinstance(head.loss_module, PixelReconstructionLoss)
 
     images, mask = torch.randn(4, 3, 64, 64), _random_masks(4, (2, 2))
@@ -105,7 +107,9 @@ def test_loss_and_gradients_are_the_hosts(build_model, tiny_swin, criterion):
     ours = {name: value.grad for name, value in model.named_parameters()}
     assert ours.keys() == theirs.keys()
     for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text)
+        torch.testing.assert_close(
+            gradient, theirs[name], rtol=1e-4, atol=1e-6, msg=lambda text, name=name: name + text
+        )
 
 
 def test_keys_of_the_linear_decoder_are_the_hosts(build_model):
@@ -148,7 +152,7 @@ def _golden_loss(loss, image, cells, mask):
         [PREDICTION[:, i * cells : (i + 1) * cells, j * cells : (j + 1) * cells] for i, j in where]
     )
     selected = hidden_cells(mask, (grid, grid))
-    assert selected.index.tolist() == [i * grid + j for i, j in where]
+    assert selected.positions.tolist() == [i * grid + j for i, j in where]
     return head.loss(prediction, image[None], mask, selected)['loss'].item()
 
 

@@ -52,6 +52,7 @@ def minimal_arguments(tiny_swin, image_folder):
         # engine and evaluation
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
         'MaskedReconstructionMetric': dict,
+        'MergedGroupsConstructor': lambda: dict(optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0))),
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
         'ReconstructionHook': dict,
         'UnreadableImagesHook': dict,

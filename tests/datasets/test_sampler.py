@@ -80,7 +80,7 @@ def test_samples_do_not_depend_on_the_number_of_workers(dataset, pipeline):
 
 
 def test_samples_do_not_depend_on_the_number_of_processes(dataset, monkeypatch):
-    """Two ranks read together what one reads, bit by bit; each image once, but for the one that fills up the last round."""
+    """Two ranks read together what one reads, bit by bit; one image fills up the last round."""
     reference, order = _read(dataset(), SeededSampler(range(7), seed=3), epochs=2)
     together, orders = {}, []
     for rank in range(2):
@@ -134,7 +134,7 @@ def test_order_is_the_hosts():
 
 @pytest.mark.parametrize('num_workers', [0, 2])
 def test_global_states_of_the_main_process_stay(dataset, num_workers):
-    """Reading changes neither Python's nor NumPy's nor PyTorch's state, so that a model's dropout does not depend on it."""
+    """Reading changes neither Python's nor NumPy's nor PyTorch's state, so a model's dropout does not depend on it."""
     data, sampler = dataset(HOST_PIPELINE), SeededSampler(range(7), seed=3)
     loader = iter(DataLoader(data, sampler=sampler, num_workers=num_workers))
     states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()

@@ -42,11 +42,11 @@ def test_defaults():
 
 def test_amp_replaces_the_hosts_wrapper(tmp_path):
     config = tmp_path / 'host.py'
-    config.write_text("optim_wrapper = dict(type='AmpOptimWrapper', dtype='float16', optimizer=dict(type='SGD', lr=1.0))")
-    wrapper = load_config(str(config), precision='amp').optim_wrapper
-    assert wrapper == dict(
-        type='simmim_mm.PrecisionOptimWrapper', precision='amp', optimizer=dict(type='SGD', lr=1.0)
+    config.write_text(
+        "optim_wrapper = dict(type='AmpOptimWrapper', dtype='float16', optimizer=dict(type='SGD', lr=1.0))"
     )
+    wrapper = load_config(str(config), precision='amp').optim_wrapper
+    assert wrapper == dict(type='simmim_mm.PrecisionOptimWrapper', precision='amp', optimizer=dict(type='SGD', lr=1.0))
 
 
 def test_data_root_reaches_the_set_inside_a_wrapper(tmp_path):

@@ -80,7 +80,8 @@ def test_the_parameters_without_weight_decay_are_the_authors(name):
     cfg = Config.fromfile(CONFIGS / name)
     model = MODELS.build(cfg.model)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    decay = {id(group['params'][0]): group['weight_decay'] for group in optimizer.param_groups}
+    assert len(optimizer.param_groups) == 2
+    decay = {id(parameter): group['weight_decay'] for group in optimizer.param_groups for parameter in group['params']}
     for parameter_name, parameter in model.named_parameters():
         # get_pretrain_param_groups and no_weight_decay* of the authors' optimizer.py and swin_transformer.py.
         exempt = (
@@ -101,7 +102,12 @@ def test_the_base_config_has_the_published_number_of_parameters():
 def test_other_settings_of_the_base_recipe():
     cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
     optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.betas, optimizer.eps, optimizer.weight_decay) == ('AdamW', (0.9, 0.999), 1e-8, 0.05)
+    assert (optimizer.type, optimizer.betas, optimizer.eps, optimizer.weight_decay) == (
+        'AdamW',
+        (0.9, 0.999),
+        1e-8,
+        0.05,
+    )
     assert cfg.optim_wrapper.clip_grad.max_norm == 5.0
     assert cfg.model.backbone.drop_path_rate == 0.0
     assert cfg.auto_scale_lr.base_batch_size == 2048

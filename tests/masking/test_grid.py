@@ -24,7 +24,9 @@ small = st.integers(1, 4)
 def masks(draw):
     """A mask of 1 to 3 images and 1 to 4 cells a side."""
     shape = draw(st.tuples(st.integers(1, 3), small, small))
-    flat = draw(st.lists(st.booleans(), min_size=shape[0] * shape[1] * shape[2], max_size=shape[0] * shape[1] * shape[2]))
+    flat = draw(
+        st.lists(st.booleans(), min_size=shape[0] * shape[1] * shape[2], max_size=shape[0] * shape[1] * shape[2])
+    )
     return torch.tensor(flat).view(shape)
 
 
@@ -116,8 +118,8 @@ def test_hidden_cells_are_the_flat_positions(mask, factors):
         if mask[b, i // rows, j // columns]
     ]
     assert cells.grid_hw == grid_hw
-    assert cells.index.dtype == torch.int64
-    assert cells.index.tolist() == expected
+    assert cells.positions.dtype == torch.int64
+    assert cells.positions.tolist() == expected
 
 
 @given(masks(), small, st.integers(1, 3))
@@ -202,7 +204,7 @@ def test_hidden_weight_is_the_mask_in_the_cells(mask, side, kind):
     cells = hidden_cells(hidden, grid_hw)
     weight = hidden_weight(hidden, cells, side)
     assert weight.dtype == torch.bool
-    assert weight.shape == (len(cells.index), 1, side, side)
+    assert weight.shape == (len(cells.positions), 1, side, side)
     assert torch.equal(weight, gather_cells(pixels.unsqueeze(1), cells))
     assert weight.sum() == pixels.sum()  # no hidden pixel lies outside the selected cells
 

@@ -19,7 +19,8 @@ _base_ = '{base}'
 model = dict(
     img_size=64,
     backbone=dict(
-        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]), img_size=64, window_size=2))
+        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
+        img_size=64, window_size=2))
 train_dataloader = dict(
     batch_size={batch_size}, num_workers={num_workers}, persistent_workers={num_workers} > 0,
     dataset=dict(data_root={data_root!r}, pipeline=[
@@ -48,9 +49,7 @@ def tiny_config(tmp_path, image_folder):
 
 
 def run(*command: str, status: int = 0, cwd: Path = ROOT) -> str:
-    result = subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=300, check=False
-    )
+    result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT, timeout=300, check=False)
     output = result.stdout + result.stderr
     assert result.returncode == status, output[-5000:]
     return output
@@ -72,7 +71,10 @@ def test_a_run_leaves_checkpoints_pictures_and_no_warnings_of_ours(tiny_config, 
     output = train(config, '--work-dir', str(tmp_path / 'run'))
     state = torch.load(tmp_path / 'run' / 'epoch_2.pth', weights_only=False)['state_dict']
     assert {'masker.mask_token', 'neck.decoder.0.weight', 'backbone.patch_embed.projection.weight'} <= set(state)
-    assert [path.name for path in sorted((tmp_path / 'run' / 'reconstructions').iterdir())] == ['iter_2.png', 'iter_4.png']
+    assert [path.name for path in sorted((tmp_path / 'run' / 'reconstructions').iterdir())] == [
+        'iter_2.png',
+        'iter_4.png',
+    ]
     assert list((tmp_path / 'run').glob('*/vis_data/vis_image/reconstruction_*.png'))
     assert not (tmp_path / 'run' / 'unreadable_images.txt').exists()
     assert 'eta:' in output
@@ -152,7 +154,7 @@ def test_a_mmdet_style_config_finds_our_classes(tmp_path):
         'from mmengine.config import Config\n'
         'from mmengine.registry import MODELS, init_default_scope\n'
         f'cfg = Config.fromfile({str(tmp_path / "mmdet.py")!r})\n'
-        "init_default_scope(cfg.default_scope)\n"
+        'init_default_scope(cfg.default_scope)\n'
         'print(type(MODELS.build(cfg.model)).__module__)\n'
     )
     (tmp_path / 'mmdet.py').write_text(

@@ -38,7 +38,9 @@ def test_the_columns_of_a_panel(channels):
     for row in range(2):
         for y in range(8):
             for x in range(12):
-                source, guess = ([images[row, band % channels, y, x] for band in range(3)] for images in (originals, predicted))
+                source, guess = (
+                    [images[row, band % channels, y, x] for band in range(3)] for images in (originals, predicted)
+                )
                 where = hidden[row, y, x]
                 shown = [cell(panel, row, column, (8, 12))[y, x].tolist() for column in range(4)]
                 assert shown == [source, [HIDDEN_GREY] * 3 if where else source, guess, guess if where else source]
@@ -48,9 +50,13 @@ def test_drawn_reconstructions_undo_the_normalisation(build_model, image_folder,
     """Visible pixels of the pasted column are the file's own, to the last grey level."""
     model = build_model().train()
     folder = image_folder(3, size=(64, 64))
-    transforms = [transform('LoadImage'), transform('RandomPatchMask', mask_patch_size=16), transform('PackMaskedImage')]
+    transforms = [
+        transform('LoadImage'),
+        transform('RandomPatchMask', mask_patch_size=16),
+        transform('PackMaskedImage'),
+    ]
     samples = image_samples([folder])
-    batch = fixed_batch(samples, transforms, num=3, seed=1)
+    batch = fixed_batch(samples.__getitem__, len(samples), transforms, num=3, seed=1)
     panel = draw_reconstructions(model, batch)
     assert model.training
     assert model.backbone.training
@@ -70,19 +76,25 @@ def test_drawn_reconstructions_undo_the_normalisation(build_model, image_folder,
 
 def test_the_fixed_batch_is_fixed_and_skips_what_cannot_be_read(image_folder, transform, tmp_path):
     folder = image_folder(6, size=(64, 64))
-    transforms = [transform('LoadImage'), transform('RandomPatchMask', mask_patch_size=16), transform('PackMaskedImage')]
+    transforms = [
+        transform('LoadImage'),
+        transform('RandomPatchMask', mask_patch_size=16),
+        transform('PackMaskedImage'),
+    ]
     samples = image_samples([folder])
-    first, second = (fixed_batch(samples, transforms, num=3, seed=4) for _ in range(2))
+    first, second = (fixed_batch(samples.__getitem__, len(samples), transforms, num=3, seed=4) for _ in range(2))
     assert torch.equal(first['inputs'], second['inputs'])
     assert torch.equal(first['mask'], second['mask'])
-    assert not torch.equal(first['mask'], fixed_batch(samples, transforms, num=3, seed=5)['mask'])
+    assert not torch.equal(
+        first['mask'], fixed_batch(samples.__getitem__, len(samples), transforms, num=3, seed=5)['mask']
+    )
     assert first['img_path'] == [samples[index]['img_path'] for index in (0, 2, 4)]
     broken = tmp_path / 'broken.png'
     broken.write_bytes(b'no image')
     samples[2] = {'img_path': str(broken)}
-    assert fixed_batch(samples, transforms, num=3)['img_path'][1] == samples[3]['img_path']
+    assert fixed_batch(samples.__getitem__, len(samples), transforms, num=3)['img_path'][1] == samples[3]['img_path']
     with pytest.raises(UnreadableImageError, match=r'broken.png'):
-        fixed_batch([samples[2]], transforms, num=3)
+        fixed_batch([samples[2]].__getitem__, 1, transforms, num=3)
 
 
 def test_masks_of_a_config_are_drawn(image_folder):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 
 from simmim_mm.datasets.randomness import rng_of
@@ -59,9 +59,9 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class RandomResizedCrop(BaseTransform):
     """Cuts out a random box and resizes it, with antialiasing.
 
-    SimMIM's augmentation (arXiv 2111.09886, section 4.1): 67 to 100 % of the area, aspect ratios from 3/4 to 4/3. The box is
-    drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain resizes without antialiasing, so its training images
-    are a little sharper and noisier. An image smaller than ``size`` is enlarged.
+    SimMIM's augmentation (arXiv 2111.09886, section 4.1): 67 to 100 % of the area, aspect ratios from 3/4 to 4/3. The
+    box is drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain resizes without antialiasing, so its
+    training images are a little sharper and noisier. An image smaller than ``size`` is enlarged.
 
     Changes ``img`` ((height, width, C) uint8) and ``img_shape``.
 

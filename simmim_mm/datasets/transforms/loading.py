@@ -10,7 +10,6 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from simmim_mm.registry import TRANSFORMS
 
-
 # EXIF's Orientation -> how to turn the stored image.
 ORIENTATIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,14 +32,14 @@ class LoadImage(BaseTransform):
 
     JPEG (grey, CMYK), PNG (palette, 16-bit), WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the
     first. A camera's rotation (EXIF) is applied. An alpha channel is dropped. Grey is repeated into three channels.
-    16-bit values ``v`` become ``v / 257``, so 65535 becomes 255; an image that uses only a small part of the 16 bits comes
-    out dark. Whole files only: a truncated file is unreadable.
+    16-bit values ``v`` become ``v / 257``, so 65535 becomes 255; an image that uses only a small part of the 16 bits
+    comes out dark. Whole files only: a truncated file is unreadable.
 
     Adds ``img`` ((H, W, 3) uint8, RGB), ``img_shape`` and ``ori_shape`` ((H, W)).
 
     Raises:
-        UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit against
-            decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or holds 32-bit values.
+        UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit
+            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or holds 32-bit values.
     """
 
     def transform(self, results: dict) -> dict:
@@ -91,9 +90,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Undoes a camera's rotation. Not with Pillow's ``exif_transpose``: it writes all tags anew and fails on odd ones."""
+    """Undoes a camera's rotation. Pillow's ``exif_transpose`` writes all tags anew, and fails on odd ones."""
     image.load()  # Pillow turns TIFF files itself when it loads them, and then forgets the tag.
-    method = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation))
+    method = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if method is None else image.transpose(method)
 
 

@@ -25,8 +25,8 @@ class PackMaskedImage(BaseTransform):
         image = results['img']
         if image.dtype != np.uint8 or image.ndim != 3:
             raise ValueError(
-                f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes (H, W, C) '
-                'uint8; normalise on the device, with mean and std of the data_preprocessor, not in the pipeline'
+                f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes '
+                '(H, W, C) uint8; normalise on the device, with mean and std of the data_preprocessor'
             )
         packed = {'inputs': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
         if 'mask' in results:

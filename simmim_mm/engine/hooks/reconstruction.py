@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
-from mmengine.dataset import BaseDataset
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -22,9 +20,9 @@ from simmim_mm.visualization import draw_reconstructions, fixed_batch, picture_p
 class ReconstructionHook(Hook):
     """Draws reconstructions of a fixed set of images with fixed masks.
 
-    A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part. It goes to
-    ``WORK_DIR/reconstructions/iter_N.png`` and, as ``reconstruction``, to MMEngine's visualizer. The images are whole ones
-    (central crops, no flip) of the size in training, with masks as in training.
+    A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part. It goes
+    to ``WORK_DIR/reconstructions/iter_N.png`` and, as ``reconstruction``, to MMEngine's visualizer. The images are
+    whole ones (central crops, no flip) of the size in training, with masks as in training.
 
     Args:
         interval: How often, in epochs or iterations; 0 for the end of training alone, which is always drawn.
@@ -82,10 +80,10 @@ class ReconstructionHook(Hook):
         dataset = next(base_datasets(loader.dataset))
         transforms = picture_pipeline(dataset.pipeline.transforms)
         if self.images is None:
-            samples: Sequence[dict] = _DataInfos(dataset)
+            self._batch = fixed_batch(dataset.get_data_info, len(dataset), transforms, self.num_images, self.seed)
         else:
             samples = [{'img_path': path} for path in find_images(self.images)]
-        self._batch = fixed_batch(samples, transforms, self.num_images, self.seed)
+            self._batch = fixed_batch(samples.__getitem__, len(samples), transforms, self.num_images, self.seed)
 
     @master_only
     def _draw(self, runner: Runner) -> None:
@@ -97,16 +95,3 @@ class ReconstructionHook(Hook):
         save_png(path, panel)
         runner.visualizer.add_image('reconstruction', panel, runner.iter)
         runner.logger.info(f'Reconstructions are drawn in {path}')
-
-
-class _DataInfos(Sequence):
-    """What a data set knows of its samples, without loading them."""
-
-    def __init__(self, dataset: BaseDataset) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: Any) -> dict:
-        return self.dataset.get_data_info(index)

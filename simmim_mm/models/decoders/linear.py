@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F  # noqa: N812
+from typing import Any
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from simmim_mm.masking import Cells
@@ -14,8 +16,8 @@ from simmim_mm.registry import MODELS
 class LinearDecoder(Decoder):
     """One linear layer from each cell's feature to all its pixels (SimMIM, section 3.3 of arXiv 2111.09886).
 
-    As a map: a 1x1 convolution and a pixel shuffle, under the same keys as in mmpretrain's ``SimMIMLinearDecoder`` and in
-    the authors' code (``decoder.0.weight``). For selected cells: a matrix product of their features alone.
+    As a map: a 1x1 convolution and a pixel shuffle, under the same keys as in mmpretrain's ``SimMIMLinearDecoder`` and
+    in the authors' code (``decoder.0.weight``). For selected cells: a matrix product of their features alone.
     """
 
     def __init__(self, in_channels: int, out_channels: int, upscale: int, init_cfg: dict | None = None) -> None:
@@ -30,7 +32,7 @@ class LinearDecoder(Decoder):
 
     def decode_cells(self, features: Tensor, hidden: Tensor, cells: Cells) -> Tensor:
         """Predicts selected cells without predicting the others."""
-        selected = features.permute(0, 2, 3, 1).flatten(0, 2)[cells.index]  # (N, D)
-        convolution = self.decoder[0]
+        selected = features.permute(0, 2, 3, 1).flatten(0, 2)[cells.positions]  # (N, D)
+        convolution: Any = self.decoder[0]
         flat = F.linear(selected, convolution.weight.flatten(1), convolution.bias)
         return flat.view(-1, self.out_channels, self.upscale, self.upscale)

@@ -19,8 +19,8 @@ EPSILON = 1e-5
 class ReconstructionHead(BaseModule):
     """Scores predictions on hidden positions (SimMIM, section 3.4 of arXiv 2111.09886).
 
-    ``sum(loss(y, x) * hidden) / (sum(hidden) + 1e-5) / channels``, with the sum of the losses over positions and channels
-    and that of ``hidden`` over positions. In fp32 whatever the autocast. An empty mask gives 0.
+    ``sum(loss(y, x) * hidden) / (sum(hidden) + 1e-5) / channels``, with the sum of the losses over positions and
+    channels and that of ``hidden`` over positions. In fp32 whatever the autocast. An empty mask gives 0.
 
     Args:
         image_channels: Channels of the images. SimMIM finds it out.
@@ -40,7 +40,9 @@ class ReconstructionHead(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.target = build_derived(target or dict(type='simmim_mm.PixelTarget'), 'head.target', image_channels=image_channels)
+        self.target = build_derived(
+            target or dict(type='simmim_mm.PixelTarget'), 'head.target', image_channels=image_channels
+        )
         self.loss_fn = MODELS.build(loss or dict(type='simmim_mm.L1Loss'))
 
     @property

@@ -19,8 +19,9 @@ class TokenMasker(BaseModule):
     """Replaces the embeddings of hidden stem cells by one learned token (SimMIM, section 3.2 of arXiv 2111.09886).
 
     The token stands in after the patch embedding and its norm, before position terms and dropout. It enters through a
-    forward hook on the backbone's stem, so the backbone stays the host's own class with its own keys, and behaves as ever
-    outside :meth:`encode`. The hook is a bound method: a deep copy of the model (an EMA copy, say) uses its own token.
+    forward hook on the backbone's stem, so the backbone stays the host's own class with its own keys, and behaves as
+    ever outside :meth:`encode`. The hook is a bound method: a deep copy of the model (an EMA copy, say) uses its own
+    token.
 
     Args:
         embed_dims: Width of the stem's tokens. SimMIM finds it out.
@@ -53,8 +54,8 @@ class TokenMasker(BaseModule):
             mask: (B, h, w) bool, on the stem's grid or a coarser one that divides it.
 
         Returns:
-            The last feature map (B, D, h', w'), and what was really hidden: the mask, as no cell of the stem is hidden in
-            part.
+            The last feature map (B, D, h', w'), and what was really hidden: the mask, as no cell of the stem is hidden
+            in part.
 
         Raises:
             ValueError: If the mask is finer than the stem's cells, or does not fit them.
@@ -74,8 +75,9 @@ class TokenMasker(BaseModule):
         grid_hw = token_grid(tokens, self._image_hw)
         if self._mask.shape[-2] > grid_hw[0] or self._mask.shape[-1] > grid_hw[1]:
             raise ValueError(
-                f'a mask of {self._mask.shape[-2]}x{self._mask.shape[-1]} cells is finer than the {grid_hw[0]}x{grid_hw[1]} '
-                f'tokens of the stem; use a mask_patch_size of at least {self._image_hw[0] // grid_hw[0]}'
+                f'a mask of {self._mask.shape[-2]}x{self._mask.shape[-1]} cells is finer than the '
+                f'{grid_hw[0]}x{grid_hw[1]} tokens of the stem; use a mask_patch_size of at least '
+                f'{self._image_hw[0] // grid_hw[0]}'
             )
         hidden = expand(self._mask, grid_hw)
         if tokens.ndim == 3:

@@ -218,7 +218,19 @@ def test_one_bit_is_black_and_white(load, tmp_path, grey, ending):
 
 
 # Value in 16 bits -> value in 8 bits: v / 257, to the nearest.
-SIXTEEN_BITS = {0: 0, 128: 0, 129: 1, 257: 1, 385: 1, 386: 2, 32767: 127, 32768: 128, 65406: 254, 65407: 255, 65535: 255}
+SIXTEEN_BITS = {
+    0: 0,
+    128: 0,
+    129: 1,
+    257: 1,
+    385: 1,
+    386: 2,
+    32767: 127,
+    32768: 128,
+    65406: 254,
+    65407: 255,
+    65535: 255,
+}
 
 
 @pytest.mark.parametrize('ending', ['png', 'tif', 'pgm'])

@@ -14,8 +14,8 @@ from simmim_mm.masking import check_ratio
 class MaskGenerator(BaseTransform):
     """Draws a mask on a grid of square cells over ``results['img']``.
 
-    A subclass says in :meth:`_draw` which cells are hidden. The mask has one entry a cell; it is brought to the resolution
-    of the backbone's tokens and of the pixels where it is used, so it needs to know nothing of the model.
+    A subclass says in :meth:`_draw` which cells are hidden. The mask has one entry a cell; it is brought to the
+    resolution of the backbone's tokens and of the pixels where it is used, so it needs to know nothing of the model.
 
     Adds ``mask``: (H / mask_patch_size, W / mask_patch_size) bool, True means hidden.
 
@@ -34,9 +34,7 @@ class MaskGenerator(BaseTransform):
         self.mask_ratio = check_ratio(mask_ratio)
 
     @abstractmethod
-    def _draw(
-        self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict
-    ) -> np.ndarray:
+    def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
         """Draws one mask.
 
         Args:

@@ -16,7 +16,5 @@ class RandomPatchMask(MaskGenerator):
     At 192 px with 32 px cells and a ratio of 0.6: 22 of 36 cells.
     """
 
-    def _draw(
-        self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict
-    ) -> np.ndarray:
+    def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
         return random_cells(grid_hw, num_hidden_cells(grid_hw[0] * grid_hw[1], ratio), rng)

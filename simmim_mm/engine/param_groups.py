@@ -1,0 +1,59 @@
+"""Parameter groups, few and said in a line."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mmengine.logging import MMLogger, print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from torch import nn
+
+from simmim_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's default constructor, with parameters of equal settings in one group.
+
+    The host makes a group of each parameter as soon as there is a ``paramwise_cfg``, and logs three lines for each. An
+    optimiser works group by group: 329 groups of Swin-B are 329 times its launches; here they are two.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs: Any) -> None:
+        """Adds the groups of a module; the outermost call merges and reports them."""
+        if prefix:
+            super().add_params(params, module, prefix, **kwargs)
+            return
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        logger.setLevel(logging.WARNING)
+        try:
+            super().add_params(params, module, prefix, **kwargs)
+        finally:
+            logger.setLevel(level)
+        params[:] = merge_groups(params, {'lr': self.base_lr, 'weight_decay': self.base_wd})
+        for group in params:
+            count = sum(parameter.numel() for parameter in group['params'])
+            settings = ', '.join(f'{key} {value}' for key, value in group.items() if key != 'params')
+            print_log(f'Optimiser: {len(group["params"])} tensors, {count:,} values: {settings}', logger='current')
+
+
+def merge_groups(groups: list[dict], defaults: dict) -> list[dict]:
+    """Merges groups that differ in nothing but their parameters.
+
+    Args:
+        groups: As for a ``torch.optim.Optimizer``; ``lr_mult`` and ``decay_mult``, which the host leaves in them after
+            using them, do not count.
+        defaults: What a group has that does not say otherwise; None for unknown.
+
+    Returns:
+        The merged groups, in order of first appearance; parameters keep their order.
+    """
+    merged: dict[tuple, dict] = {}
+    for group in groups:
+        settings = {key: value for key, value in defaults.items() if value is not None}
+        settings.update({key: value for key, value in group.items() if key not in ('params', 'lr_mult', 'decay_mult')})
+        target = merged.setdefault(tuple(sorted(settings.items())), {**settings, 'params': []})
+        target['params'].extend(group['params'])
+    return list(merged.values())
