@@ -122,8 +122,9 @@ class UnlabelledImages(BaseDataset):
     def _too_many(self, last: str) -> TooManyUnreadableImagesError:
         return TooManyUnreadableImagesError(
             f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read, '
-            f'more than max_unreadable={self.max_unreadable} allows; the last one was {last}. '
-            'Mend or remove them (they are listed in unreadable_images.txt in the work dir), or raise train_dataloader.dataset.max_unreadable'
+            f'more than max_unreadable={self.max_unreadable} allows; the last one was {last}. Mend or remove them '
+            '(they are listed in unreadable_images.txt in the work dir), or raise '
+            'train_dataloader.dataset.max_unreadable'
         )
 
     @property
