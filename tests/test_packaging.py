@@ -125,6 +125,19 @@ class TestWheel:
         assert lines[-3:-1] == [str(site / 'simmim_mm' / '__init__.py'), 'elsewhere']
         assert lines[-1].endswith('SimMIM')
 
+    def test_an_inherited_config_takes_a_training_step(self, site, tmp_path, image_folder):
+        """With the tools of the installed package, on images of one's own."""
+        (tmp_path / 'mine.py').write_text(
+            "_base_ = 'simmim_mm::simmim_swin_tiny.py'\n"
+            'train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)\n'
+            'train_cfg = dict(max_epochs=1)\n'
+            'param_scheduler = dict(end=1, warmup=0)\n'
+        )
+        train = site / 'simmim_mm' / '.mim' / 'tools' / 'train.py'
+        env = {**os.environ, 'PYTHONPATH': str(site)}
+        run(sys.executable, train, 'mine.py', '--data-root', image_folder(2), cwd=tmp_path, env=env)
+        assert (tmp_path / 'work_dirs' / 'mine' / 'epoch_1.pth').is_file()
+
 
 class TestMetadata:
     def test_metafiles_list_configs_that_exist(self):
