@@ -43,7 +43,7 @@ val_dataloader = dict(
     batch_size=28,
     num_workers=0,
     sampler=dict(type='SeededSampler', shuffle=False, seed=0),  # the same masks at every validation
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(
         type='UnlabelledImages',
         data_root='data/simmim_demo/held_out',

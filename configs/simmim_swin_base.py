@@ -49,7 +49,7 @@ train_dataloader = dict(
     pin_memory=True,
     drop_last=True,
     sampler=dict(type='SeededSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
+    collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(
         type='UnlabelledImages',
         data_root='data/imagenet/train',

@@ -17,6 +17,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 DATASETS = _child(host.DATASETS, 'simmim_mm.datasets')
 DATA_SAMPLERS = _child(host.DATA_SAMPLERS, 'simmim_mm.datasets')
+FUNCTIONS = _child(host.FUNCTIONS, 'simmim_mm.datasets')
 TRANSFORMS = _child(host.TRANSFORMS, 'simmim_mm.datasets.transforms')
 MODELS = _child(host.MODELS, 'simmim_mm.models')
 HOOKS = _child(host.HOOKS, 'simmim_mm.engine')
@@ -26,7 +27,6 @@ PARAM_SCHEDULERS = _child(host.PARAM_SCHEDULERS, 'simmim_mm.engine')
 METRICS = _child(host.METRICS, 'simmim_mm.evaluation')
 
 EVALUATOR = _child(host.EVALUATOR)
-FUNCTIONS = _child(host.FUNCTIONS)
 LOG_PROCESSORS = _child(host.LOG_PROCESSORS)
 LOOPS = _child(host.LOOPS)
 MODEL_WRAPPERS = _child(host.MODEL_WRAPPERS)

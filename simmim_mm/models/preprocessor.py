@@ -77,7 +77,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.dtype != torch.uint8:
             raise ValueError(
                 f'inputs are {_describe(inputs)}; expected one (B, C, H, W) uint8 tensor: end the pipeline with '
-                "dict(type='PackMaskedImage') and collate with collate_fn=dict(type='default_collate')"
+                "dict(type='PackMaskedImage') and collate with collate_fn=dict(type='simmim_mm.stack_samples')"
             )
         if inputs.shape[1] != self.channels:
             raise ValueError(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import default_collate
 from mmengine.registry import init_default_scope
 
+from simmim_mm.datasets.collate import stack_samples
 from simmim_mm.datasets.image_files import find_images
 from simmim_mm.datasets.randomness import SampleIndex, sample_rng, seeded_globals
 from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedCrop, UnreadableImageError
@@ -88,7 +88,7 @@ def fixed_batch(
                 failure = error
     if not packed and failure is not None:
         raise failure
-    return default_collate(packed)
+    return stack_samples(packed)
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from simmim_mm.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class PackMaskedImage(BaseTransform):
-    """Keeps the image, the mask and the path of a sample, as tensors that ``default_collate`` stacks.
+    """Keeps the image, the mask and the path of a sample, as tensors that ``stack_samples`` stacks.
 
     Returns ``inputs`` ((C, H, W) uint8), ``mask`` ((h, w) bool, where a mask was drawn) and ``img_path`` (str, '' where
     the image came from no file).

@@ -80,6 +80,16 @@ def test_boxes_lie_in_the_image_and_in_the_ranges(transform, image_hw, size):
     assert crop(dict(img=image, rng=rng))['img'].shape[:2] == crop.size
 
 
+def test_every_place_of_a_box_is_equally_likely(transform):
+    """Boxes of 5x5 (an area of 25) in an image of 6x7: 2 x 3 places, each in a sixth of 3000 draws (deviation: 20)."""
+    crop = transform('RandomResizedCrop', size=32, scale=(25 / 42, 25 / 42), ratio=(1, 1))
+    rng = np.random.default_rng(0)
+    boxes = [crop._draw_box(6, 7, rng) for _ in range(3000)]
+    for top in range(2):
+        for left in range(3):
+            assert abs(boxes.count((top, left, 5, 5)) - 500) < 80
+
+
 @pytest.mark.parametrize(
     ('image_hw', 'expected'),
     [

@@ -1,0 +1,35 @@
+"""From samples to a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmengine.dataset import default_collate
+
+from simmim_mm.registry import FUNCTIONS
+
+
+@FUNCTIONS.register_module()
+def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
+    """Stacks packed samples; in a worker of the loader, straight into shared memory.
+
+    Args:
+        samples: What :class:`~simmim_mm.datasets.transforms.PackMaskedImage` returned.
+        _scope_: Unused. MMEngine marks configs that were inherited by package name with it, and, unlike its registries,
+            its loader hands the mark on.
+
+    Returns:
+        ``inputs`` (B, C, H, W) uint8, ``mask`` (B, h, w) bool, and the other keys as lists.
+
+    Raises:
+        ValueError: If images or masks differ in shape.
+    """
+    for name in ('inputs', 'mask'):
+        shapes = {tuple(sample[name].shape): sample for sample in samples if name in sample}
+        if len(shapes) > 1:
+            found = ' and '.join(f'{shape} of {sample.get("img_path")!r}' for shape, sample in list(shapes.items())[:2])
+            raise ValueError(
+                f'{name} of one batch differ in shape: {found}; give all images one size, with RandomResizedCrop or '
+                'CenterCrop in the pipeline'
+            )
+    return default_collate(samples)
