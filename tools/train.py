@@ -48,7 +48,7 @@ def main() -> None:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from simmim_mm.cli import user_errors
-    from simmim_mm.engine.launch import build_runner, load_config
+    from simmim_mm.engine.launch import load_config, train
 
     with user_errors():
         cfg = load_config(
@@ -62,7 +62,7 @@ def main() -> None:
             cfg_options=args.cfg_options,
             launcher=args.launcher,
         )
-        build_runner(cfg).train()
+        train(cfg)
 
 
 if __name__ == '__main__':

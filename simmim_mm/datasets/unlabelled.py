@@ -57,7 +57,7 @@ class UnlabelledImages(BaseDataset):
         pattern: str | None = None,
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         pipeline: Sequence[dict | Callable] = (),
-        max_unreadable: float = 0.01,
+        max_unreadable: float = 0.05,
         **kwargs: Any,
     ) -> None:
         if not isinstance(max_unreadable, int | float) or not 0 <= max_unreadable <= 1:

@@ -69,7 +69,18 @@ def load_config(
         _set_data_root(cfg, data_root, path)
     if cfg_options:
         cfg.merge_from_dict(cfg_options)
+    _fit_loaders_to_machine(cfg)
     return cfg
+
+
+def _fit_loaders_to_machine(cfg: Config) -> None:
+    """Leaves out what PyTorch refuses without workers, or warns of without an accelerator."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(name)
+        if loader and loader.get('num_workers', 0) == 0:
+            loader.persistent_workers = False
+        if loader and get_device() == 'cpu':
+            loader.pin_memory = False
 
 
 def _set_precision(cfg: Config, precision: str) -> None:
@@ -102,6 +113,30 @@ def build_runner(cfg: Config) -> Runner:
         _distribute_on_cpus(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     print_log(f'Device: {get_device()}', logger='current')
+    return runner
+
+
+def train(cfg: Config) -> Runner:
+    """Trains the model of a config.
+
+    Args:
+        cfg: The config.
+
+    Returns:
+        The Runner, after training.
+
+    Raises:
+        ValueError: If the training images do not fill one batch.
+    """
+    runner = build_runner(cfg)
+    loader = runner.train_dataloader
+    if len(loader) == 0:
+        raise ValueError(
+            f'{len(loader.dataset)} training images do not fill one batch of {loader.batch_size} in each of '
+            f'{runner.world_size} processes; add --cfg-options train_dataloader.batch_size='
+            f'{max(1, len(loader.dataset) // runner.world_size)} (with --auto-scale-lr), or less'
+        )
+    runner.train()
     return runner
 
 

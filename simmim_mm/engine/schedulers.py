@@ -78,6 +78,11 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
         cls, optimizer: Any, end: int, epoch_length: int, warmup: int = 0, begin: int = 0, **kwargs: Any
     ) -> CosineWithWarmupLR:
         """Builds the schedule per iteration from a config in epochs (``convert_to_iter_based=True``)."""
+        if epoch_length < 1:
+            raise ValueError(
+                'an epoch has no batch: the training images are fewer than one batch, and drop_last=True '
+                'leaves it out; lower train_dataloader.batch_size'
+            )
         kwargs.pop('by_epoch', None)
         return cls(
             optimizer,

@@ -72,12 +72,9 @@ class SimMIM(BaseModel):
         super().__init__(preprocessor, init_cfg)
         channels = preprocessor.channels
         self.backbone = MODELS.build(backbone)
-        self.layout = probe_backbone(
-            self.backbone,
-            find_stem(self.backbone, masker.get('stem')),
-            channels,
-            check_size(img_size, 'img_size'),
-        )
+        image_hw = check_size(img_size, 'img_size')
+        self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)
+        self._probed_sizes = {image_hw}
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
         self.masker.attach(self.backbone)
         self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
@@ -168,6 +165,8 @@ class SimMIM(BaseModel):
     def grid_of(self, images: Tensor) -> tuple[int, int]:
         """The grid of the last feature map.
 
+        Images of a size that was not seen before are tried on the encoder first, as ``img_size`` was when it was built.
+
         Args:
             images: (B, C, H, W)
 
@@ -175,7 +174,7 @@ class SimMIM(BaseModel):
             (h, w)
 
         Raises:
-            ValueError: If the encoder's stride does not divide the images.
+            ValueError: If the encoder does not take images of this size.
         """
         height, width = images.shape[-2:]
         stride = self.layout.stride
@@ -184,4 +183,8 @@ class SimMIM(BaseModel):
                 f'the encoder makes one feature of {stride}x{stride} pixels, which do not tile images of '
                 f'{height}x{width}; change the size of the crop in the pipeline'
             )
+        if (height, width) not in self._probed_sizes:
+            stem = find_stem(self.backbone, self.masker.stem)
+            probe_backbone(self.backbone, stem, images.shape[1], (height, width))
+            self._probed_sizes.add((height, width))
         return height // stride, width // stride

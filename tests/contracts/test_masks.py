@@ -9,9 +9,8 @@ import torch
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 from mmpretrain.datasets.transforms import SimMIMMaskGenerator
-from torch.utils.data import default_collate
 
-from simmim_mm.datasets import SampleIndex, UnlabelledImages
+from simmim_mm.datasets import SampleIndex, UnlabelledImages, stack_samples
 
 
 def _draw(transform, image_hw, seed=0, **kwargs):
@@ -130,7 +129,7 @@ class AnySizeModel:
         self.model = build_model(backbone=tiny_swin(pad_small_map=True))
 
     def loss(self, packed):
-        return self.model(**self.model.data_preprocessor(default_collate([packed])), mode='loss')['loss']
+        return self.model(**self.model.data_preprocessor(stack_samples([packed])), mode='loss')['loss']
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ for _module in pkgutil.walk_packages(simmim_mm.__path__, 'simmim_mm.'):
 
 REGISTERED = [(name, key) for name, registry in REGISTRIES.items() for key in sorted(registry.module_dict)]
 
+CLASSES = [(name, key) for name, key in REGISTERED if name != 'FUNCTIONS']  # functions are looked up, not built
+
 
 def _optimizer():
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=1.0)
@@ -100,7 +102,7 @@ def test_all_is_sorted_and_complete(package):
         getattr(module, name)
 
 
-@pytest.mark.parametrize(('registry', 'name'), REGISTERED)
+@pytest.mark.parametrize(('registry', 'name'), CLASSES)
 @pytest.mark.parametrize('prefix', ['', 'simmim_mm.'])
 def test_registered_names_build_from_a_dict(minimal_arguments, registry, name, prefix):
     """By the bare name in our scope, and by the full name from the host's registry in any scope."""
@@ -116,7 +118,15 @@ def test_registered_names_build_from_a_dict(minimal_arguments, registry, name, p
 
 def test_every_row_is_registered(minimal_arguments):
     """No row for a class that is gone."""
-    assert set(minimal_arguments) == {name for _, name in REGISTERED}
+    assert set(minimal_arguments) == {name for _, name in CLASSES}
+
+
+@pytest.mark.parametrize('name', sorted(ours.FUNCTIONS.module_dict))
+@pytest.mark.parametrize('scope', ['simmim_mm', 'mmpretrain'])
+def test_functions_are_found_by_their_full_name(name, scope):
+    """As MMEngine's Runner looks up `collate_fn`, in any scope."""
+    mmengine.registry.init_default_scope(scope)
+    assert mmengine.registry.FUNCTIONS.get(f'simmim_mm.{name}') is ours.FUNCTIONS.module_dict[name]
 
 
 @pytest.mark.parametrize('host', [mmengine.registry, mmpretrain.registry], ids=lambda host: host.__name__)

@@ -10,7 +10,7 @@ import torch
 from mmengine.dataset import DefaultSampler, worker_init_fn
 from torch.utils.data import DataLoader
 
-from simmim_mm.datasets import SeededSampler, UnlabelledImages
+from simmim_mm.datasets import SeededSampler, UnlabelledImages, stack_samples
 from simmim_mm.registry import DATASETS
 
 PIPELINE = [
@@ -46,6 +46,7 @@ def _read(dataset, sampler, num_workers=0, epochs=1, batch_size=2, persistent=Fa
         dataset,
         batch_size=batch_size,
         sampler=sampler,
+        collate_fn=stack_samples,
         num_workers=num_workers,
         persistent_workers=persistent,
         worker_init_fn=functools.partial(worker_init_fn, num_workers=num_workers, rank=0, seed=num_workers),

@@ -94,7 +94,7 @@ def test_wrong_batches_are_refused(inputs, words):
     with pytest.raises(ValueError, match=words) as error:
         _build()(dict(inputs=inputs))
     assert 'PackMaskedImage' in str(error.value)
-    assert 'default_collate' in str(error.value)
+    assert 'stack_samples' in str(error.value)
 
 
 @pytest.mark.parametrize(

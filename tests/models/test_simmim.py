@@ -5,9 +5,8 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
-from torch.utils.data import default_collate
 
-from simmim_mm.datasets import SampleIndex, UnlabelledImages
+from simmim_mm.datasets import SampleIndex, UnlabelledImages, stack_samples
 from simmim_mm.registry import MODELS
 
 
@@ -104,7 +103,7 @@ def test_from_file_to_loss(build_model, image_folder):
         dict(type='PackMaskedImage'),
     ]
     dataset = UnlabelledImages(image_folder(4), pipeline=pipeline)
-    batch = default_collate([dataset[SampleIndex(number, 0, 0)] for number in range(4)])
+    batch = stack_samples([dataset[SampleIndex(number, 0, 0)] for number in range(4)])
     model = build_model()
     loss = model(**model.data_preprocessor(batch, True), mode='loss')['loss']
     assert loss.ndim == 0

@@ -35,7 +35,9 @@ def mask_rcnn_loss(model: nn.Module, image: Tensor) -> dict:
     bitmap[0, 8:48, 8:40] = 1
     sample = DetDataSample(metainfo=dict(img_shape=(64, 64), pad_shape=(64, 64), batch_input_shape=(64, 64)))
     sample.gt_instances = InstanceData(
-        bboxes=torch.tensor([[8.0, 8.0, 40.0, 48.0]]), labels=torch.tensor([1]), masks=BitmapMasks(bitmap.numpy(), 64, 64)
+        bboxes=torch.tensor([[8.0, 8.0, 40.0, 48.0]]),
+        labels=torch.tensor([1]),
+        masks=BitmapMasks(bitmap.numpy(), 64, 64),
     )
     return model.loss(image, [sample])
 

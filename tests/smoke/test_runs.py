@@ -163,3 +163,27 @@ def test_a_mmdet_style_config_finds_our_classes(tmp_path):
         "model = dict(type='simmim_mm.L1Loss')\n"
     )
     assert 'simmim_mm.models.losses' in run(sys.executable, '-c', script)
+
+
+def test_fewer_images_than_a_batch_are_refused_with_a_size_that_fits(tiny_config, tmp_path):
+    config = tiny_config(batch_size=256, num_images=3)
+    output = train(config, '--work-dir', str(tmp_path / 'run'), status=2)
+    assert 'error: 3 training images do not fill one batch of 256' in output
+    assert 'train_dataloader.batch_size=3' in output
+
+
+def test_a_crop_that_does_not_fit_the_encoder_is_refused_at_the_first_batch(tiny_config, tmp_path):
+    """64 px at build time, 96 px in the pipeline: windows of 2 do not divide the last map of 3x3."""
+    config = tiny_config()
+    options = ['train_dataloader.dataset.pipeline.1.size=96']
+    output = train(config, '--work-dir', str(tmp_path / 'run'), '--cfg-options', *options, status=2)
+    assert 'error: window_size=2 does not divide the 3x3 feature map that SwinTransformer makes of a 96x96' in output
+
+
+def test_masks_of_a_config_are_shown(tiny_config, tmp_path):
+    picture = tmp_path / 'masks.png'
+    arguments = [tiny_config(), str(tmp_path / 'images'), '--out', str(picture), '--num-masks', '2']
+    assert str(picture) in run(sys.executable, 'tools/show_masks.py', *arguments)
+    arguments += ['--cfg-options', 'train_dataloader.dataset.pipeline.3.mask_patch_size=30']
+    output = run(sys.executable, 'tools/show_masks.py', *arguments, status=2)
+    assert 'error: mask_patch_size=30 does not divide the image side 64; use one of 4, 8, 16, 32, 64' in output

@@ -6,9 +6,12 @@ import io
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 
 from simmim_mm.registry import TRANSFORMS
+
+# TIFF's tags BitsPerSample and PlanarConfiguration.
+BITS, PLANES = 258, 284
 
 # EXIF's Orientation -> how to turn the stored image.
 ORIENTATIONS = {
@@ -83,6 +86,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         return _repeat_grey(_to_8_bit(values.astype(np.uint16)))
     if image.mode == 'F':
         raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
+        raise ValueError('it holds 16-bit colours plane by plane, which Pillow misreads; save them interleaved')
     if image.mode == 'P':
         image = image.convert('RGBA')
     image = _upright(image)
@@ -97,7 +103,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _read_tiff_without_pillow(path: str, error: Exception) -> np.ndarray:
-    """Reads a TIFF file that Pillow does not know, such as 16-bit RGB; re-raises Pillow's error for all others."""
+    """Reads a TIFF file that Pillow does not know, such as 16-bit grey with alpha; refuses all others."""
     if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
         import cv2
 

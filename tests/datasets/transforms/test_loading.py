@@ -2,11 +2,13 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 
 from simmim_mm.datasets.transforms import UnreadableImageError
@@ -190,7 +192,9 @@ def test_palettes_are_looked_up(load, tmp_path, transparent):
     image.putdata([0, 1, 2, 3])
     transparency = {None: {}, 'one colour': dict(transparency=1), 'many': dict(transparency=bytes([0, 128, 255, 7]))}
     image.save(tmp_path / 'image.png', **transparency[transparent])
-    assert load(tmp_path / 'image.png')[0].tolist() == [list(colour) for colour in colours]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')  # a warning an image would drown a log
+        assert load(tmp_path / 'image.png')[0].tolist() == [list(colour) for colour in colours]
 
 
 @pytest.mark.parametrize('alpha', [0, 128, 255])
@@ -257,6 +261,24 @@ def test_16_bit_colour_is_scaled(load, tmp_path, rgb, channels, ending):
     image = load(path)
     assert image.shape == rgb.shape
     assert np.abs(image - values / 257).max() <= 1
+
+
+def test_16_bit_grey_with_alpha_is_scaled(load, tmp_path, grey):
+    """A TIFF that Pillow does not know."""
+    values = np.stack([grey.astype(np.uint16) * 257, np.full(grey.shape, 30000, np.uint16)], axis=-1)
+    path = tmp_path / 'image.tif'
+    tifffile.imwrite(path, values, photometric='minisblack', planarconfig='contig', extrasamples=['unassalpha'])
+    assert np.abs(load(path).astype(int) - grey[..., None]).max() <= 1
+
+
+def test_planes_are_put_together(transform, load, tmp_path, rgb):
+    """TIFFs that hold red, green and blue one after the other; with 16 bits Pillow makes noise of them."""
+    path = tmp_path / 'image.tif'
+    tifffile.imwrite(path, rgb.transpose(2, 0, 1), photometric='rgb', planarconfig='separate')
+    assert np.array_equal(load(path), rgb)
+    tifffile.imwrite(path, rgb.transpose(2, 0, 1).astype(np.uint16) * 257, photometric='rgb', planarconfig='separate')
+    with pytest.raises(UnreadableImageError, match='image.tif: it holds 16-bit colours plane by plane'):
+        transform('LoadImage')(dict(img_path=str(path)))
 
 
 @pytest.mark.parametrize('ending', ['gif', 'tif', 'webp', 'png'])
