@@ -44,6 +44,8 @@ def find_images(
         ValueError: If nothing was found, with what was there instead, or if both ``list_file`` and ``pattern`` are
             given.
     """
+    if not isinstance(data_root, str | os.PathLike):
+        raise ValueError(f'data_root={data_root!r} is no folder; {HOW_TO_NAME_A_FOLDER}')
     if list_file is not None and pattern is not None:
         raise ValueError(
             f'list_file={list_file!r} and pattern={pattern!r} are both given; keep one and set the other to None'

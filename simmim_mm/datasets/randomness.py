@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch.utils.data import get_worker_info
 
 
 class SampleIndex(int):
@@ -70,12 +71,16 @@ def rng_of(results: dict) -> np.random.Generator:
 
     Args:
         results: The sample. Where no data set of this package made it, its ``'rng'`` is missing, and the entropy comes
-            from NumPy's global state.
+            from NumPy's global state. In a worker of the loader it comes from the worker's seed too: that is new in
+            every epoch, while MMEngine gives NumPy the same seed in each.
 
     Returns:
         ``results['rng']``, or a fresh generator.
     """
-    return results['rng'] if 'rng' in results else np.random.default_rng(np.random.randint(0, 2**31, size=4))
+    if 'rng' in results:
+        return results['rng']
+    worker = get_worker_info()
+    return np.random.default_rng([*np.random.randint(0, 2**31, size=4), 0 if worker is None else worker.seed])
 
 
 @contextmanager

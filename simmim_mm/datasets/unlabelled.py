@@ -113,7 +113,7 @@ class UnlabelledImages(BaseDataset):
         num_unreadable = int(self._unreadable.sum())
         if self.unreadable_log is not None:
             # One short write at the end of the file: lines of several processes do not mix.
-            with open(self.unreadable_log, 'a', encoding='utf-8') as log:
+            with open(self.unreadable_log, 'a', encoding='utf-8', errors='backslashreplace') as log:
                 log.write(f'{self.get_data_info(position)["img_path"]}\t{error}\n')
         print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
         if num_unreadable > self.max_unreadable * len(self) or num_unreadable == len(self):

@@ -98,15 +98,13 @@ class SimMIM(BaseModel):
         Returns:
             A dict of losses, a list of predictions, or the encoder's outputs.
         """
+        if mode not in ('loss', 'predict', 'tensor'):
+            raise ValueError(f"mode={mode!r} is unknown; use 'loss', 'predict' or 'tensor'")
         if mode == 'tensor':
             return self.backbone(inputs)
         if mask is None:
             raise ValueError(f"mode={mode!r} needs a mask; put dict(type='RandomPatchMask') into the pipeline")
-        if mode == 'loss':
-            return self.loss(inputs, mask)
-        if mode == 'predict':
-            return self.predict(inputs, mask)
-        raise ValueError(f"mode={mode!r} is unknown; use 'loss', 'predict' or 'tensor'")
+        return self.loss(inputs, mask) if mode == 'loss' else self.predict(inputs, mask)
 
     def loss(self, inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """The training loss.

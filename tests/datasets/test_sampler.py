@@ -143,11 +143,11 @@ def test_global_states_of_the_main_process_stay(dataset, num_workers):
     assert states == (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())
 
 
-@pytest.mark.parametrize('num_workers', [0, 2])
-def test_the_hosts_sampler_works_too(dataset, num_workers):
+@pytest.mark.parametrize(('num_workers', 'persistent'), [(0, False), (2, True), (2, False)])
+def test_the_hosts_sampler_works_too(dataset, num_workers, persistent):
     """Plain indices: fresh masks for every sample and in every epoch, from the states that the host seeds."""
     sampler = DefaultSampler(range(7), seed=3)
-    samples, _ = _read(dataset(), sampler, num_workers, epochs=2, persistent=num_workers > 0)
+    samples, _ = _read(dataset(), sampler, num_workers, epochs=2, persistent=persistent)
     assert len({mask.numpy().tobytes() for _, mask in samples.values()}) == 14
 
 

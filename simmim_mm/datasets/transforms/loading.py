@@ -72,10 +72,12 @@ def read_rgb(path: str) -> np.ndarray:
         with open(path, 'rb') as file:
             data = file.read()
         with Image.open(io.BytesIO(data)) as image:
-            array = _to_rgb(image)
+            return _to_rgb(image)
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(f'{path}: no image, or of a format that is not known') from error
     except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-        array = _read_tiff_without_pillow(path, error)
-    return array
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise UnreadableImageError(reason if path in reason else f'{path}: {reason}') from error
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
@@ -83,7 +85,9 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         values = np.asarray(_upright(image))
         if values.min() < 0 or values.max() > 65535:
             raise ValueError('it holds 32-bit integers; convert it to 8 or 16 bits a channel')
-        return _repeat_grey(_to_8_bit(values.astype(np.uint16)))
+        # 65535 / 255 is 257, rounded to the nearest.
+        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode == 'F':
         raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
@@ -100,30 +104,3 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()  # Pillow turns TIFF files itself when it loads them, and then forgets the tag.
     method = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if method is None else image.transpose(method)
-
-
-def _read_tiff_without_pillow(path: str, error: Exception) -> np.ndarray:
-    """Reads a TIFF file that Pillow does not know, such as 16-bit grey with alpha; refuses all others."""
-    if path.lower().endswith(('.tif', '.tiff')) and isinstance(error, UnidentifiedImageError):
-        import cv2
-
-        values = cv2.imread(path, cv2.IMREAD_UNCHANGED)
-        if values is not None and values.dtype in (np.uint8, np.uint16):
-            values = _to_8_bit(values)
-            if values.ndim == 2:
-                return _repeat_grey(values)
-            return np.ascontiguousarray(values[..., 2::-1])  # OpenCV hands out BGR or BGRA.
-    if isinstance(error, UnidentifiedImageError):
-        reason = 'no image, or of a format that is not known'
-    else:
-        reason = str(error) or type(error).__name__
-    raise UnreadableImageError(reason if path in reason else f'{path}: {reason}') from error
-
-
-def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """16-bit to 8-bit: 65535 / 255 is 257, rounded to the nearest."""
-    return values if values.dtype == np.uint8 else ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def _repeat_grey(values: np.ndarray) -> np.ndarray:
-    return np.repeat(values[..., None], 3, axis=-1)
