@@ -29,6 +29,7 @@ masking = [dict(type='RandomPatchMask', mask_patch_size=16, mask_ratio=0.6), dic
 train_dataloader = dict(
     batch_size=32,
     num_workers=1,
+    sampler=dict(type='InfiniteSeededSampler'),
     dataset=dict(
         data_root='data/simmim_demo/train',
         pipeline=[

@@ -1,8 +1,10 @@
-"""A sampler whose indices carry seed and epoch."""
+"""Samplers whose indices carry seed and epoch."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from mmengine.dataset import DefaultSampler
 
@@ -22,3 +24,31 @@ class SeededSampler(DefaultSampler):
         """Yields this process's share of the epoch's indices."""
         for index in super().__iter__():
             yield SampleIndex(index, self.seed, self.epoch)
+
+
+@DATA_SAMPLERS.register_module()
+class InfiniteSeededSampler(SeededSampler):
+    """:class:`SeededSampler` for ``IterBasedTrainLoop``: epoch after epoch without an end.
+
+    MMEngine starts a loader that has ended anew, and waits two seconds each time.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._num_skipped = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Yields this process's share of all epochs, one after the other."""
+        first, begin = divmod(self._num_skipped, self.num_samples)
+        for epoch in itertools.count(first):
+            self.set_epoch(epoch)
+            yield from itertools.islice(super().__iter__(), begin, None)
+            begin = 0
+
+    def skip(self, num_samples: int) -> None:
+        """Lets the next iteration begin later, as MMEngine asks for when a run is resumed.
+
+        Args:
+            num_samples: Indices that this process has used before.
+        """
+        self._num_skipped = num_samples

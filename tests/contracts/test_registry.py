@@ -34,6 +34,7 @@ def minimal_arguments(tiny_swin, image_folder):
     return {
         # DATASETS, DATA_SAMPLERS
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
+        'InfiniteSeededSampler': lambda: dict(dataset=range(3), seed=0),
         'SeededSampler': lambda: dict(dataset=range(3), seed=0),
         # TRANSFORMS
         'CenterCrop': lambda: dict(size=8),

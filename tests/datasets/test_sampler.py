@@ -1,6 +1,7 @@
 """Crops, flips and masks depend on (seed, epoch, sample) alone."""
 
 import functools
+import itertools
 import random
 
 import mmengine.dataset.sampler
@@ -10,7 +11,7 @@ import torch
 from mmengine.dataset import DefaultSampler, worker_init_fn
 from torch.utils.data import DataLoader
 
-from simmim_mm.datasets import SeededSampler, UnlabelledImages, stack_samples
+from simmim_mm.datasets import InfiniteSeededSampler, SeededSampler, UnlabelledImages, stack_samples
 from simmim_mm.registry import DATASETS
 
 PIPELINE = [
@@ -182,3 +183,18 @@ def test_seeds_reach_through_the_hosts_wrappers(image_folder, wrapper):
         assert torch.equal(one['inputs'], other['inputs'])
         assert torch.equal(one['mask'], other['mask'])
     assert len({sample['mask'].numpy().tobytes() for sample in runs[0]}) == len(runs[0])
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_the_infinite_sampler_is_all_epochs_one_after_the_other(monkeypatch, rank):
+    """On each of two ranks, and from any position on."""
+    monkeypatch.setattr(mmengine.dataset.sampler, 'get_dist_info', lambda: (rank, 2))
+    finite, infinite = SeededSampler(range(7), seed=3), InfiniteSeededSampler(range(7), seed=3)
+    expected = []
+    for epoch in range(4):
+        finite.set_epoch(epoch)
+        expected += [(int(index), index.seed, index.epoch) for index in finite]
+    for start in (0, 1, 4, 9):
+        infinite.skip(start)
+        drawn = [(int(index), index.seed, index.epoch) for index in itertools.islice(infinite, 16 - start)]
+        assert drawn == expected[start:]
