@@ -4,7 +4,7 @@ Run:      make demo
      or:  python tools/demo.py
 Data:     photographs that scikit-image ships, made by tools/demo.py in data/simmim_demo
 Model:    a Swin of three small stages at 128 px, 16-pixel mask cells
-Result:   see README.md (measured there)
+Result:   on held-out photographs an error about a quarter below that of their mean colour (measured here; see README.md)
 
 Everything but the sizes, the crop's smaller scale and the schedule is as in simmim_swin_base.py.
 """
@@ -55,15 +55,15 @@ val_evaluator = dict(type='MaskedReconstructionMetric')
 val_cfg = dict()
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-param_scheduler = dict(end=400, warmup=40, by_epoch=False, convert_to_iter_based=False)
+param_scheduler = dict(end=500, warmup=50, by_epoch=False, convert_to_iter_based=False)
 auto_scale_lr = dict(base_batch_size=32)
-# Counts iterations, as an epoch has only five.
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=100)
+# Counts iterations, as an epoch has only four.
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=500, val_interval=100)
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=250, max_keep_ckpts=1),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=100, num_images=8),

@@ -4,8 +4,8 @@
 import argparse
 import os
 
-# OpenMP's threads spin while they wait, which more than doubles the time of a step on CPUs that are busy otherwise, with
-# the loader's workers for example. Must be set before PyTorch is imported.
+# OpenMP's threads spin while they wait, which doubles the time of a step on CPUs that are busy otherwise, with the
+# loader's workers for example. Must be set before PyTorch is imported.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 from mmengine.config import DictAction
