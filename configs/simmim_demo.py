@@ -4,7 +4,7 @@ Run:      make demo
      or:  python tools/demo.py
 Data:     photographs that scikit-image ships, made by tools/demo.py in data/simmim_demo
 Model:    a Swin of three small stages at 128 px, 16-pixel mask cells
-Result:   on held-out photographs an error about a quarter below that of their mean colour (measured here; see README.md)
+Result:   an error on held-out photographs about a quarter below that of their mean colour (measured here)
 
 Everything but the sizes, the crop's smaller scale and the schedule is as in simmim_swin_base.py.
 """

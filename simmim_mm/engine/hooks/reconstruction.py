@@ -62,17 +62,17 @@ class ReconstructionHook(Hook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Draws, if iterations count."""
         if not self.by_epoch and self.interval and self.every_n_train_iters(runner, self.interval):
-            self._draw(runner)
+            self._draw(runner, runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Draws, if epochs count."""
         if self.by_epoch and self.interval and self.every_n_epochs(runner, self.interval):
-            self._draw(runner)
+            self._draw(runner, runner.iter)
 
     def after_train(self, runner: Runner) -> None:
         """Draws the final model."""
         if self._last_drawn != runner.iter:
-            self._draw(runner)
+            self._draw(runner, runner.iter)
 
     @master_only
     def _load(self, runner: Runner) -> None:
@@ -86,12 +86,12 @@ class ReconstructionHook(Hook):
             self._batch = fixed_batch(samples.__getitem__, len(samples), transforms, self.num_images, self.seed)
 
     @master_only
-    def _draw(self, runner: Runner) -> None:
-        self._last_drawn = runner.iter
+    def _draw(self, runner: Runner, num_iters: int) -> None:
+        self._last_drawn = num_iters
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         assert self._batch is not None
         panel = draw_reconstructions(model, self._batch)
-        path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{runner.iter}.png')
+        path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{num_iters}.png')
         save_png(path, panel)
-        runner.visualizer.add_image('reconstruction', panel, runner.iter)
+        runner.visualizer.add_image('reconstruction', panel, num_iters)
         runner.logger.info(f'Reconstructions are drawn in {path}')
