@@ -104,6 +104,22 @@ def _fix(problem: str, distribution: str) -> str:
     return f"{problem}. Install a version that works: pip install '{wanted}'"
 
 
+def plain_drop_rates(model: Any) -> None:
+    """Turns drop path rates that are NumPy numbers into Python's, where a model has any.
+
+    mmpretrain's ViTs hand NumPy numbers to mmcv's ``DropPath``, and ``torch.compile`` breaks its graph at each. Can go
+    when either of them converts the rate.
+
+    Args:
+        model: An ``nn.Module``, changed in place.
+    """
+    import numpy as np
+
+    for module in model.modules():
+        if isinstance(getattr(module, 'drop_prob', None), np.floating):
+            module.drop_prob = float(module.drop_prob)
+
+
 def repair_torchvision() -> None:
     """Lets torchvision be imported beside a torch build that has no torchvision operators.
 

@@ -64,6 +64,48 @@ def tiny_swin(window_size: int = 2, **kwargs) -> dict:
     )
 
 
+def tiny_encoders() -> dict[str, dict]:
+    """A tiny config for each row of the table of stems; all take 64 px images."""
+    four_stages = dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8])
+    vit = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+    pyramid = dict(patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1])
+    return {
+        'SwinTransformer': tiny_swin(),
+        'SwinTransformerV2': dict(
+            type='mmpretrain.SwinTransformerV2',
+            arch=dict(extra_norm_every_n_blocks=0, **four_stages),
+            img_size=64,
+            window_size=[4, 4, 4, 2],
+            drop_path_rate=0.0,
+        ),
+        'VisionTransformer': dict(
+            type='mmpretrain.VisionTransformer', arch=vit, img_size=64, patch_size=16, out_type='featmap'
+        ),
+        'BEiTViT': dict(
+            type='mmpretrain.BEiTViT',
+            arch=vit,
+            img_size=64,
+            patch_size=16,
+            out_type='featmap',
+            use_abs_pos_emb=False,
+            use_rel_pos_bias=False,
+            use_shared_rel_pos_bias=True,
+            layer_scale_init_value=0.1,
+        ),
+        'PCPVT': dict(
+            type='mmpretrain.PCPVT',
+            arch=dict(embed_dims=[16, 32, 64, 128], depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8], **pyramid),
+            drop_path_rate=0.0,
+        ),
+        'ConvNeXt': dict(
+            type='mmpretrain.ConvNeXt',
+            arch=dict(depths=[1, 1, 1, 1], channels=[16, 32, 64, 128]),
+            gap_before_final_norm=False,
+        ),
+        'ResNet': dict(type='mmpretrain.ResNet', depth=18, base_channels=8),
+    }
+
+
 def build_model(**kwargs):
     """A tiny SimMIM with drawn weights, mask token included."""
     from simmim_mm.registry import MODELS
@@ -76,6 +118,17 @@ def build_model(**kwargs):
 @pytest.fixture(name='tiny_swin')
 def _tiny_swin():
     return tiny_swin
+
+
+@pytest.fixture(params=sorted(tiny_encoders()))
+def encoder(request) -> dict:
+    """Each encoder of the table of stems, tiny."""
+    return tiny_encoders()[request.param]
+
+
+@pytest.fixture(name='tiny_encoders')
+def _tiny_encoders():
+    return tiny_encoders()
 
 
 @pytest.fixture(name='build_model')

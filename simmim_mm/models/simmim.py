@@ -10,6 +10,7 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor
 
+from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
 from simmim_mm.models.derive import build_derived
@@ -72,6 +73,7 @@ class SimMIM(BaseModel):
         super().__init__(preprocessor, init_cfg)
         channels = preprocessor.channels
         self.backbone = MODELS.build(backbone)
+        plain_drop_rates(self.backbone)
         image_hw = check_size(img_size, 'img_size')
         self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)
         self._probed_sizes = {image_hw}

@@ -8,36 +8,32 @@ from simmim_mm.models.stems import STEMS
 from simmim_mm.registry import MODELS
 
 
-@pytest.fixture
-def encoders(tiny_swin):
-    """A tiny config for each row of the table of stems."""
-    return {'SwinTransformer': tiny_swin()}
+def test_every_row_of_the_table_of_stems_is_tested(tiny_encoders):
+    """A new row in STEMS needs a tiny encoder in conftest.py."""
+    assert set(tiny_encoders) == set(STEMS)
 
 
-def test_every_row_of_the_table_of_stems_is_tested(encoders):
-    """A new row in STEMS needs a tiny encoder here."""
-    assert set(encoders) == set(STEMS)
-
-
-@pytest.mark.parametrize('name', sorted(STEMS))
-def test_backbone_keys_are_those_of_the_plain_backbone(encoders, build_model, name):
+def test_backbone_keys_are_those_of_the_plain_backbone(encoder, build_model):
     """`backbone.*` of SimMIM(X) is the state dict of X, key by key and shape by shape; the masker adds none."""
-    plain = HOST_MODELS.build(encoders[name])
-    model = build_model(backbone=encoders[name])
+    plain = HOST_MODELS.build(encoder)
+    model = build_model(backbone=encoder)
     ours = {key.removeprefix('backbone.'): value for key, value in model.state_dict().items() if key[:9] == 'backbone.'}
     assert type(model.backbone) is type(plain)
     assert {key: value.shape for key, value in ours.items()} == {
         key: value.shape for key, value in plain.state_dict().items()
     }
-    plain.load_state_dict(ours, strict=True)
+    # mmpretrain's SwinTransformerV2 drops buffers whatever it loads, so: as well as from its own state dict.
+    own = plain.load_state_dict(plain.state_dict(), strict=False)
+    assert plain.load_state_dict(ours, strict=False) == own
+    assert not own.unexpected_keys
 
 
-@pytest.mark.parametrize('name', sorted(STEMS))
-def test_backbone_behaves_as_plain_outside_encode(encoders, build_model, name):
+def test_backbone_behaves_as_plain_outside_encode(encoder, build_model):
     """The hook does nothing unless a mask is being applied, also after it was."""
-    plain = HOST_MODELS.build(encoders[name])
-    model = build_model(backbone=encoders[name])
-    plain.load_state_dict(model.backbone.state_dict())
+    plain = HOST_MODELS.build(encoder)
+    model = build_model(backbone=encoder)
+    plain.eval(), model.eval()
+    plain.load_state_dict(model.backbone.state_dict(), strict=False)
     images = torch.randn(2, 3, 64, 64)
     expected = plain(images)[-1]
     assert torch.equal(model(images)[-1], expected)

@@ -8,9 +8,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from simmim_mm.masking import expand
+from simmim_mm.masking import blank, expand
 from simmim_mm.models.probe import first_tensor, last_map, token_grid
-from simmim_mm.models.stems import find_stem
+from simmim_mm.models.stems import find_stem, locate_stem
 from simmim_mm.registry import MODELS
 
 
@@ -23,6 +23,9 @@ class TokenMasker(BaseModule):
     ever outside :meth:`encode`. The hook is a bound method: a deep copy of the model (an EMA copy, say) uses its own
     token.
 
+    Where the stem's cells overlap (ResNet's do), visible ones would show hidden pixels. There, hidden pixels are set to
+    0 as well, which is the mean colour of normalised images.
+
     Args:
         embed_dims: Width of the stem's tokens. SimMIM finds it out.
         stem: Dotted path of the stem below the backbone, where :data:`~simmim_mm.models.stems.STEMS` does not have it.
@@ -33,6 +36,7 @@ class TokenMasker(BaseModule):
         super().__init__(init_cfg)
         self.stem = stem
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        self.blanks_pixels = False
         self._mask: Tensor | None = None
         self._image_hw = (0, 0)
 
@@ -42,7 +46,8 @@ class TokenMasker(BaseModule):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def attach(self, backbone: nn.Module) -> None:
-        """Installs the hook on a backbone's stem. Once per model."""
+        """Installs the hook on a backbone's stem, and finds out whether its cells overlap. Once per model."""
+        self.blanks_pixels = locate_stem(backbone, self.stem).overlapping
         find_stem(backbone, self.stem).register_forward_hook(self._hide)
 
     def encode(self, backbone: nn.Module, images: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,6 +65,8 @@ class TokenMasker(BaseModule):
         Raises:
             ValueError: If the mask is finer than the stem's cells, or does not fit them.
         """
+        if self.blanks_pixels:
+            images = blank(images, mask)
         self._mask, self._image_hw = mask, (images.shape[-2], images.shape[-1])
         try:
             features = last_map(backbone(images), backbone)
