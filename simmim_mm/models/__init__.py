@@ -2,7 +2,8 @@
 
 from simmim_mm.models.decoders import Decoder, LinearDecoder
 from simmim_mm.models.heads import ReconstructionHead
-from simmim_mm.models.losses import L1Loss, L2Loss
+from simmim_mm.models.init import ResPostNormInit
+from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
 from simmim_mm.models.maskers import TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
 from simmim_mm.models.simmim import SimMIM
@@ -16,6 +17,8 @@ __all__ = [
     'MaskedImagePreprocessor',
     'PixelTarget',
     'ReconstructionHead',
+    'ResPostNormInit',
     'SimMIM',
+    'SmoothL1Loss',
     'TokenMasker',
 ]

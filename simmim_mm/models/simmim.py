@@ -80,6 +80,11 @@ class SimMIM(BaseModel):
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
         self.masker.attach(self.backbone)
         self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
+        if self.layout.stride % self.head.target.stride:
+            raise ValueError(
+                f'one position of the target is {self.head.target.stride} pixels wide, which does not divide the '
+                f"{self.layout.stride} pixels of the encoder's last cells; change stride in model.head.target"
+            )
         self.neck = build_derived(
             neck or dict(type='simmim_mm.LinearDecoder'),
             'neck',

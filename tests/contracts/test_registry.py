@@ -45,6 +45,8 @@ def minimal_arguments(tiny_swin, image_folder):
         'RandomResizedCrop': lambda: dict(size=8),
         # MODELS
         'L1Loss': dict,
+        'ResPostNormInit': dict,
+        'SmoothL1Loss': dict,
         'L2Loss': dict,
         'LinearDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'MaskedImagePreprocessor': dict,

@@ -75,7 +75,9 @@ def test_a_warm_up_longer_than_the_schedule_is_refused():
         CosineWithWarmupLR(optimizer, end=10, warmup=20)
 
 
-@pytest.mark.parametrize('name', ['simmim_swin_base.py', 'simmim_swin_large_800e.py', 'simmim_demo.py'])
+@pytest.mark.parametrize(
+    'name', ['simmim_swin_base.py', 'simmim_swin_large_800e.py', 'simmim_demo.py', 'simmim_swinv2_base_800e.py']
+)
 def test_the_parameters_without_weight_decay_are_the_authors(name):
     cfg = Config.fromfile(CONFIGS / name)
     model = MODELS.build(cfg.model)
@@ -88,7 +90,7 @@ def test_the_parameters_without_weight_decay_are_the_authors(name):
             parameter.ndim == 1
             or parameter_name.endswith('.bias')
             or parameter_name.endswith(('mask_token', 'absolute_pos_embed'))
-            or 'relative_position_bias_table' in parameter_name
+            or any(key in parameter_name for key in ('relative_position_bias_table', 'cpb_mlp', 'logit_scale'))
         )
         assert decay[id(parameter)] == (0.0 if exempt else 0.05), parameter_name
 
@@ -114,3 +116,26 @@ def test_other_settings_of_the_base_recipe():
     crop, mask = (cfg.train_dataloader.dataset.pipeline[index] for index in (1, 3))
     assert (crop.size, crop.scale, crop.ratio) == (192, (0.67, 1.0), (3 / 4, 4 / 3))
     assert (mask.mask_patch_size, mask.mask_ratio) == (32, 0.6)
+
+
+@pytest.mark.parametrize(
+    'name', ['simmim_swin_base_800e.py', 'simmim_swin_large_800e.py', 'simmim_swinv2_base_800e.py']
+)
+def test_the_800_epoch_recipes_share_one_schedule(name):
+    reference, cfg = (Config.fromfile(CONFIGS / other) for other in ('simmim_swin_base_800e.py', name))
+    assert cfg.param_scheduler == reference.param_scheduler
+    assert cfg.optim_wrapper.optimizer == reference.optim_wrapper.optimizer
+    assert cfg.train_cfg == reference.train_cfg
+
+
+def test_blocks_of_swin_v2_start_as_the_identity():
+    """The norms at the end of both branches are 0 (``_init_respostnorm``), all others 1."""
+    cfg = Config.fromfile(CONFIGS / 'simmim_swinv2_base_800e.py')
+    cfg.model.backbone.arch = 'tiny'
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    block = model.backbone.stages[0].blocks[0]
+    tokens = torch.randn(1, 48 * 48, 96)
+    assert torch.equal(block(tokens, (48, 48)), tokens)
+    assert (model.backbone.norm3.weight == 1).all()
+    assert model.head.target.norm_size == 47

@@ -51,7 +51,7 @@ def test_bases_are_at_most_two_hops_away():
         while (base := Config._get_base_files(str(current))) and hops < 5:
             assert len(base) == 1
             current, hops = current.parent / base[0], hops + 1
-        assert hops <= 3 if 'large' in path.name else hops <= 2, f'{path.name} has {hops} hops'
+        assert hops <= 2, f'{path.name} has {hops} hops'
 
 
 @pytest.mark.parametrize('name', [name for name in PRETRAINING if 'demo' not in name])

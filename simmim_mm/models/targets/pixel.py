@@ -1,30 +1,57 @@
-"""The pixels themselves."""
+"""Pixels, as they are, normalised, or at a lower resolution."""
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from simmim_mm.registry import MODELS
 
+# Keeps the deviation of a flat patch above 0; the published value.
+EPSILON = 1e-6
+
 
 @MODELS.register_module()
 class PixelTarget(BaseModule):
-    """The normalised image, as it is (SimMIM, section 3.4 of arXiv 2111.09886).
+    """The normalised image (SimMIM, section 3.4 of arXiv 2111.09886), or a variant of it.
 
     Args:
         image_channels: Channels of the images. SimMIM finds it out.
+        stride: Pixels per side of a position of the target: 1 for full resolution, more for means over squares (table 3
+            of the paper). Must divide the encoder's stride.
+        norm: None for pixels as they are; ``'window'`` for pixels less the mean, over the deviation, of the square
+            window around each, channel by channel (microsoft/Swin-Transformer's ``norm_targets``, for Swin V2); ``'patch'``
+            for the same within each patch, over all channels (MAE, arXiv 2111.06377, section 4.1).
+        norm_size: Side of the window (odd; 47 in the published recipe) or of the patch, in positions of the target.
 
     Attributes:
         channels: Channels of the target.
-        stride: Pixels per side of a position of the target.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
 
-    stride = 1
-
-    def __init__(self, image_channels: int) -> None:
+    def __init__(self, image_channels: int, stride: int = 1, norm: str | None = None, norm_size: int = 0) -> None:
         super().__init__()
+        if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
+            raise ValueError(f'stride={stride!r} of PixelTarget must be a whole number of pixels from 1')
+        if norm not in (None, 'window', 'patch'):
+            raise ValueError(f"norm={norm!r} of PixelTarget is unknown; use None, 'window' or 'patch'")
+        if norm is None and norm_size:
+            raise ValueError(
+                f"norm_size={norm_size!r} of PixelTarget has no use without norm; set norm='window' or 'patch'"
+            )
+        if norm is not None and (not isinstance(norm_size, int) or norm_size < 2):
+            raise ValueError(
+                f'norm_size={norm_size!r} of PixelTarget must be a side of at least 2; set 47, for example'
+            )
+        if norm == 'window' and norm_size % 2 == 0:
+            raise ValueError(f"norm_size={norm_size} of PixelTarget must be odd for norm='window'; use {norm_size + 1}")
         self.channels = image_channels
+        self.stride = stride
+        self.norm = norm
+        self.norm_size = norm_size
 
     def forward(self, images: Tensor) -> Tensor:
         """Makes the target.
@@ -33,18 +60,83 @@ class PixelTarget(BaseModule):
             images: (B, C, H, W), normalised.
 
         Returns:
-            (B, C, H, W)
+            (B, C, H / stride, W / stride)
         """
-        return images
+        target = F.avg_pool2d(images, self.stride) if self.stride > 1 else images
+        if self.norm is None:
+            return target
+        mean, deviation = self._statistics(target)
+        return (target - mean) / deviation
 
     def to_images(self, prediction: Tensor, images: Tensor) -> Tensor:
         """Turns a predicted map into images, for pictures.
 
+        A normalised target says nothing of mean and deviation; those of the true image are put back, as is usual in
+        pictures.
+
         Args:
-            prediction: (B, C, H, W)
+            prediction: (B, C, H / stride, W / stride)
             images: (B, C, H, W), the images that it is a prediction of.
 
         Returns:
             (B, C, H, W), normalised.
         """
-        return prediction
+        if self.norm is not None:
+            target = F.avg_pool2d(images, self.stride) if self.stride > 1 else images
+            mean, deviation = self._statistics(target)
+            prediction = prediction * deviation + mean
+        return F.interpolate(prediction, scale_factor=self.stride) if self.stride > 1 else prediction
+
+    def _statistics(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            window_statistics(target, self.norm_size)
+            if self.norm == 'window'
+            else patch_statistics(target, self.norm_size)
+        )
+
+
+def window_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of the window around each position; windows are cut at the edges of the map.
+
+    Args:
+        maps: (B, C, H, W)
+        size: Side of the window, odd.
+
+    Returns:
+        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, C, H, W).
+    """
+
+    def window_mean(values: Tensor, count_include_pad: bool = False) -> Tensor:
+        return F.avg_pool2d(values, size, stride=1, padding=size // 2, count_include_pad=count_include_pad)
+
+    mean = window_mean(maps)
+    count = window_mean(maps.new_ones(1, 1, *maps.shape[-2:]), count_include_pad=True) * size**2
+    variance = (window_mean(maps.square()) - mean.square()) * (count / (count - 1))
+    return mean, (variance.clamp(min=0) + EPSILON).sqrt()
+
+
+def patch_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each patch over its positions and channels.
+
+    Args:
+        maps: (B, C, H, W)
+        size: Side of a patch; must divide H and W.
+
+    Returns:
+        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, 1, H, W).
+
+    Raises:
+        ValueError: If the patches do not tile the map.
+    """
+    height, width = maps.shape[-2:]
+    if height % size or width % size:
+        raise ValueError(f'norm_size={size} of PixelTarget does not divide the {height}x{width} target; change it')
+    patches = maps.unflatten(-1, (-1, size)).unflatten(-3, (-1, size))  # (B, C, h, size, w, size)
+    dims = (1, 3, 5)
+    mean = patches.mean(dim=dims, keepdim=True)
+    deviation = (patches.var(dim=dims, keepdim=True) + EPSILON).sqrt()
+
+    def spread(values: Tensor) -> Tensor:
+        return values.expand(-1, -1, -1, size, -1, size).flatten(-2).flatten(-3, -2)
+
+    return spread(mean), spread(deviation)

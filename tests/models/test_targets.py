@@ -1,0 +1,130 @@
+"""Targets and losses, against loops over pixels and formulas worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from simmim_mm.models import PixelTarget, SmoothL1Loss
+
+
+def windows(image: np.ndarray, size: int):
+    """For each position its row, column and window, cut at the edges."""
+    reach = size // 2
+    for row in range(image.shape[1]):
+        for column in range(image.shape[2]):
+            top, left = max(0, row - reach), max(0, column - reach)
+            yield row, column, image[:, top : row + reach + 1, left : column + reach + 1]
+
+
+@pytest.mark.parametrize('size', [3, 7, 47])
+def test_window_norm_equals_the_published_formula(size):
+    """Each pixel less the mean, over the unbiased deviation, of the window around it; 47 is wider than the image."""
+    image = np.random.default_rng(size).normal(size=(2, 12, 9))
+    expected = np.empty_like(image)
+    for row, column, window in windows(image, size):
+        mean, variance = window.mean(axis=(1, 2)), window.var(axis=(1, 2), ddof=1)
+        expected[:, row, column] = (image[:, row, column] - mean) / np.sqrt(variance + 1e-6)
+    target = PixelTarget(2, norm='window', norm_size=size)(torch.from_numpy(image)[None])[0]
+    assert np.abs(target.numpy() - expected).max() < 1e-6
+
+
+def test_patch_norm_equals_a_loop_over_patches():
+    """Mean and unbiased variance over all pixels and channels of a patch (MAE)."""
+    image = np.random.default_rng(0).normal(size=(3, 8, 12))
+    expected = np.empty_like(image)
+    for top in range(0, 8, 4):
+        for left in range(0, 12, 4):
+            patch = image[:, top : top + 4, left : left + 4]
+            expected[:, top : top + 4, left : left + 4] = (patch - patch.mean()) / np.sqrt(patch.var(ddof=1) + 1e-6)
+    target = PixelTarget(3, norm='patch', norm_size=4)(torch.from_numpy(image)[None])[0]
+    assert np.abs(target.numpy() - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize('stride', [2, 4, 32])
+def test_a_lower_resolution_is_a_mean_over_squares(stride):
+    image = np.random.default_rng(0).normal(size=(3, 64, 96))
+    target = PixelTarget(3, stride=stride)(torch.from_numpy(image)[None])[0].numpy()
+    for row in range(64 // stride):
+        for column in range(96 // stride):
+            square = image[:, row * stride : (row + 1) * stride, column * stride : (column + 1) * stride]
+            assert np.allclose(target[:, row, column], square.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {},
+        dict(norm='window', norm_size=5),
+        dict(norm='patch', norm_size=4),
+        dict(stride=2, norm='window', norm_size=5),
+    ],
+)
+def test_pictures_undo_the_target(options):
+    """A perfect prediction becomes the image, at the target's resolution."""
+    images = torch.randn(2, 3, 16, 24, dtype=torch.float64)
+    target = PixelTarget(3, **options)
+    shown = target.to_images(target(images), images)
+    expected = torch.nn.functional.avg_pool2d(images, target.stride).repeat_interleave(target.stride, 2)
+    torch.testing.assert_close(shown, expected.repeat_interleave(target.stride, 3))
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(stride=0), 'stride=0'),
+        (dict(stride=1.5), 'stride=1.5'),
+        (dict(norm='batch', norm_size=3), "norm='batch'"),
+        (dict(norm='window', norm_size=46), 'norm_size=46 of PixelTarget must be odd.*use 47'),
+        (dict(norm='patch'), 'norm_size=0'),
+        (dict(norm_size=47), 'has no use without norm'),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PixelTarget(3, **options)
+
+
+def test_patches_that_do_not_tile_are_refused():
+    with pytest.raises(ValueError, match='norm_size=5 of PixelTarget does not divide the 16x16 target'):
+        PixelTarget(3, norm='patch', norm_size=5)(torch.zeros(1, 3, 16, 16))
+
+
+def test_smooth_l1_by_hand():
+    # |d| = 0.5, 2 and beta = 1: 0.5 ** 2 / 2 = 0.125, 2 - 0.5 = 1.5
+    prediction, target = torch.tensor([0.5, -2.0]), torch.zeros(2)
+    assert SmoothL1Loss()(prediction, target).tolist() == [0.125, 1.5]
+    # beta = 4: 0.25 / 8 = 0.03125, 4 / 8 = 0.5
+    assert SmoothL1Loss(beta=4)(prediction, target).tolist() == [0.03125, 0.5]
+    for beta in (0, -1, float('inf'), float('nan'), '1'):
+        with pytest.raises(ValueError, match='of SmoothL1Loss must be a number above 0'):
+            SmoothL1Loss(beta=beta)
+
+
+@pytest.mark.parametrize('loss', ['L1Loss', 'L2Loss', 'SmoothL1Loss'])
+@pytest.mark.parametrize(
+    'options', [dict(stride=2), dict(stride=32), dict(norm='window', norm_size=47), dict(norm='patch', norm_size=16)]
+)
+def test_the_loss_of_a_target_is_the_mean_over_its_hidden_positions(build_model, options, loss):
+    """The sparse loss against the dense map: decoded everywhere, averaged where a position is hidden."""
+    head = dict(type='ReconstructionHead', target=dict(type='PixelTarget', **options), loss=dict(type=loss))
+    model = build_model(head=head)
+    images = torch.randn(2, 3, 64, 64)
+    mask = torch.tensor([[[True, False], [False, True]], [[True, True], [True, False]]])
+    with torch.no_grad():
+        value = model.loss(images, mask)['loss']
+        features, hidden = model.masker.encode(model.backbone, images, mask)
+        prediction, target = model.neck(features, hidden), model.head.target(images)
+    side = 32 // model.head.target.stride
+    where = np.kron(mask.numpy(), np.ones((side, side))).astype(bool)
+    distance = torch.nn.functional
+    function = dict(L1Loss=distance.l1_loss, L2Loss=distance.mse_loss, SmoothL1Loss=distance.smooth_l1_loss)[loss]
+    expected = function(prediction, target, reduction='none').mean(dim=1)[torch.from_numpy(where)].mean()
+    torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_target_coarser_than_the_encoder_is_refused(build_model):
+    head = dict(type='ReconstructionHead', target=dict(type='PixelTarget', stride=64))
+    with pytest.raises(ValueError, match='one position of the target is 64 pixels wide, which does not divide the 32'):
+        build_model(head=head)
