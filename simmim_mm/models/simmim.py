@@ -123,7 +123,7 @@ class SimMIM(BaseModel):
         Returns:
             ``loss``: a scalar.
         """
-        cells = hidden_cells(mask, self.grid_of(inputs))
+        cells = hidden_cells(self.head.scored(mask), self.grid_of(inputs))
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden, cells)
         return self.head.loss(prediction, inputs, hidden, cells)

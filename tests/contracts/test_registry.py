@@ -41,6 +41,8 @@ def minimal_arguments(tiny_swin, image_folder):
         'LoadImage': dict,
         'PackMaskedImage': dict,
         'RandomFlip': dict,
+        'BlockwiseMask': dict,
+        'SquareMask': dict,
         'RandomPatchMask': dict,
         'RandomResizedCrop': lambda: dict(size=8),
         # MODELS

@@ -128,3 +128,16 @@ def test_a_target_coarser_than_the_encoder_is_refused(build_model):
     head = dict(type='ReconstructionHead', target=dict(type='PixelTarget', stride=64))
     with pytest.raises(ValueError, match='one position of the target is 64 pixels wide, which does not divide the 32'):
         build_model(head=head)
+
+
+@pytest.mark.parametrize('cell', [16, 32])
+def test_a_loss_over_all_pixels_is_the_mean_over_the_image(build_model, cell):
+    """Table 4's other row; and an unknown area is refused."""
+    model = build_model(head=dict(type='ReconstructionHead', area='all'))
+    images, mask = torch.randn(2, 3, 64, 64), torch.rand(2, 64 // cell, 64 // cell) < 0.5
+    with torch.no_grad():
+        value = model.loss(images, mask)['loss']
+        expected = (model.reconstruct(images, mask).images - images).abs().mean()
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=0)
+    with pytest.raises(ValueError, match="area='visible' of ReconstructionHead is unknown"):
+        build_model(head=dict(type='ReconstructionHead', area='visible'))

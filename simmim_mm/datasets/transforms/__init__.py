@@ -2,10 +2,11 @@
 
 from simmim_mm.datasets.transforms.geometry import CenterCrop, RandomFlip, RandomResizedCrop
 from simmim_mm.datasets.transforms.loading import LoadImage, UnreadableImageError
-from simmim_mm.datasets.transforms.masks import MaskGenerator, RandomPatchMask
+from simmim_mm.datasets.transforms.masks import BlockwiseMask, MaskGenerator, RandomPatchMask, SquareMask
 from simmim_mm.datasets.transforms.packing import PackMaskedImage
 
 __all__ = [
+    'BlockwiseMask',
     'CenterCrop',
     'LoadImage',
     'MaskGenerator',
@@ -13,5 +14,6 @@ __all__ = [
     'RandomFlip',
     'RandomPatchMask',
     'RandomResizedCrop',
+    'SquareMask',
     'UnreadableImageError',
 ]

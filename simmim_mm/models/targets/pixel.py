@@ -21,8 +21,8 @@ class PixelTarget(BaseModule):
         stride: Pixels per side of a position of the target: 1 for full resolution, more for means over squares (table 3
             of the paper). Must divide the encoder's stride.
         norm: None for pixels as they are; ``'window'`` for pixels less the mean, over the deviation, of the square
-            window around each, channel by channel (microsoft/Swin-Transformer's ``norm_targets``, for Swin V2); ``'patch'``
-            for the same within each patch, over all channels (MAE, arXiv 2111.06377, section 4.1).
+            window around each, channel by channel (``norm_targets`` of microsoft/Swin-Transformer, for Swin V2);
+            ``'patch'`` for the same within each patch, over all channels (MAE, arXiv 2111.06377, section 4.1).
         norm_size: Side of the window (odd; 47 in the published recipe) or of the patch, in positions of the target.
 
     Attributes:

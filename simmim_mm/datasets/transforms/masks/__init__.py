@@ -1,6 +1,8 @@
 """Mask generators: transforms that draw which cells are hidden."""
 
 from simmim_mm.datasets.transforms.masks.base import MaskGenerator
+from simmim_mm.datasets.transforms.masks.blockwise import BlockwiseMask
 from simmim_mm.datasets.transforms.masks.random_patch import RandomPatchMask
+from simmim_mm.datasets.transforms.masks.square import SquareMask
 
-__all__ = ['MaskGenerator', 'RandomPatchMask']
+__all__ = ['BlockwiseMask', 'MaskGenerator', 'RandomPatchMask', 'SquareMask']
