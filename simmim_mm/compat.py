@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 from typing import Any
 
 # Import name -> (lowest version that was seen working, first version that was not or None, what to install).
@@ -71,15 +72,17 @@ def _import_host(name: str, distribution: str) -> Any:
 
 
 def _check_version(name: str, version: str, lowest: str, too_new: str | None, distribution: str) -> None:
-    from mmengine.utils import digit_version
-
-    parsed = digit_version(version.split('+')[0])
-    if parsed < digit_version(lowest):
+    if _release(version) < _release(lowest):
         raise HostPackageError(_fix(f'{name} {version} is too old, simmim_mm needs {lowest} or newer', distribution))
-    if too_new is not None and parsed >= digit_version(too_new):
+    if too_new is not None and _release(version) >= _release(too_new):
         raise HostPackageError(
             _fix(f'{name} {version} is too new, simmim_mm needs a version below {too_new}', distribution)
         )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The first three numbers of a version: (2, 13, 0) of '2.13.0+cpu'."""
+    return tuple(int(number) for number in re.findall(r'\d+', version)[:3])
 
 
 def _check_transformers() -> None:

@@ -187,3 +187,15 @@ def test_masks_of_a_config_are_shown(tiny_config, tmp_path):
     arguments += ['--cfg-options', 'train_dataloader.dataset.pipeline.3.mask_patch_size=30']
     output = run(sys.executable, 'tools/show_masks.py', *arguments, status=2)
     assert 'error: mask_patch_size=30 does not divide the image side 64; use one of 4, 8, 16, 32, 64' in output
+
+
+def test_tensorboard_gets_the_pictures(tiny_config, tmp_path):
+    """Through MMEngine's visualizer, as any of its backends does."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    config = tiny_config(more="visualizer = dict(vis_backends=[dict(type='TensorboardVisBackend')])")
+    train(config, '--work-dir', str(tmp_path / 'run'))
+    (folder,) = {path.parent for path in (tmp_path / 'run').rglob('events.out.tfevents.*')}
+    events = EventAccumulator(str(folder), size_guidance={'images': 0}).Reload()
+    assert [event.step for event in events.Images('reconstruction')] == [2, 4]
+    assert 'loss' in events.Tags()['scalars']
