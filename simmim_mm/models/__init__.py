@@ -1,6 +1,6 @@
 """The parts of SimMIM: maskers hide, decoders decode, heads score."""
 
-from simmim_mm.models.decoders import Decoder, LinearDecoder
+from simmim_mm.models.decoders import Decoder, LinearDecoder, MLPDecoder
 from simmim_mm.models.heads import ReconstructionHead
 from simmim_mm.models.init import ResPostNormInit
 from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
@@ -14,6 +14,7 @@ __all__ = [
     'L1Loss',
     'L2Loss',
     'LinearDecoder',
+    'MLPDecoder',
     'MaskedImagePreprocessor',
     'PixelTarget',
     'ReconstructionHead',

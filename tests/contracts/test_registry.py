@@ -46,6 +46,7 @@ def minimal_arguments(tiny_swin, image_folder):
         'RandomPatchMask': dict,
         'RandomResizedCrop': lambda: dict(size=8),
         # MODELS
+        'MLPDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'L1Loss': dict,
         'ResPostNormInit': dict,
         'SmoothL1Loss': dict,

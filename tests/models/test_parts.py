@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import nn
 
-from simmim_mm.masking import Cells, hidden_cells
-from simmim_mm.models import Decoder
+from simmim_mm.masking import Cells, gather_cells, hidden_cells
+from simmim_mm.models import Decoder, MLPDecoder
 from simmim_mm.models.derive import build_derived
 from simmim_mm.models.probe import first_tensor, last_map, token_grid
 from simmim_mm.models.stems import find_stem
@@ -215,3 +215,30 @@ def test_derived_arguments_may_be_repeated_but_not_contradicted():
     assert cfg == dict(type='LinearDecoder', out_channels=3, in_channels=5)
     with pytest.raises(ValueError, match=r'model.neck.out_channels=3 contradicts .* 4 follows; delete out_channels'):
         build_derived(cfg, 'neck', out_channels=4, upscale=2)
+
+
+@pytest.mark.parametrize('hidden_channels', [None, 7])
+def test_mlp_decoder_equals_a_loop_over_cells(hidden_channels):
+    """Selected cells equal the map's; the map equals two layers worked out cell by cell."""
+    decoder = MLPDecoder(in_channels=5, out_channels=2, upscale=3, hidden_channels=hidden_channels).double()
+    features = torch.randn(2, 5, 2, 4, dtype=torch.float64)
+    hidden = torch.rand(2, 2, 4) < 0.5
+    whole = decoder(features, hidden)
+    first, _, second, _ = decoder.decoder
+    for image in range(2):
+        for row in range(2):
+            for column in range(4):
+                inner = first.weight[:, :, 0, 0] @ features[image, :, row, column] + first.bias
+                # GELU: x times the normal distribution function of x.
+                inner = inner * 0.5 * (1 + torch.erf(inner / 2**0.5))
+                cell = (second.weight[:, :, 0, 0] @ inner + second.bias).view(2, 3, 3)
+                shown = whole[image, :, row * 3 : row * 3 + 3, column * 3 : column * 3 + 3]
+                torch.testing.assert_close(shown, cell)
+    cells = hidden_cells(hidden, (2, 4))
+    torch.testing.assert_close(decoder(features, hidden, cells), gather_cells(whole, cells))
+
+
+@pytest.mark.parametrize('hidden_channels', [0, -3, 2.5, '8', True])
+def test_mlp_decoder_refuses_impossible_widths(hidden_channels):
+    with pytest.raises(ValueError, match='hidden_channels=.* of MLPDecoder must be a whole number'):
+        MLPDecoder(in_channels=5, out_channels=2, upscale=3, hidden_channels=hidden_channels)
