@@ -23,10 +23,11 @@ def has_bf16(device_type: str) -> bool:
         device_type: ``'cuda'``, ``'cpu'`` and so on.
     """
     if device_type == 'cuda':
-        # Ampere and later; older devices only emulate it.
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        # NVIDIA's since Ampere; PyTorch says yes for older ones too, which emulate it.
+        native = torch.version.hip is not None or torch.cuda.get_device_capability() >= (8, 0)
+        return native and torch.cuda.is_bf16_supported()
     if device_type == 'cpu':
-        # Private, but there since PyTorch 2.2; the public call came with 2.9.
+        # Private names: the public torch.cpu.get_capabilities is not in all versions that are supported.
         return any(
             getattr(torch.cpu, name, lambda: False)()
             for name in ('_is_avx512_bf16_supported', '_is_amx_tile_supported', '_is_arm_bf16_supported')

@@ -76,3 +76,15 @@ def test_fp16_leaves_out_a_step_that_overflows_and_saves_its_scale(monkeypatch):
     other = wrapper(model, precision='fp16')
     other.load_state_dict(optim.state_dict())
     assert other.loss_scaler.get_scale() == 4.0
+
+
+@pytest.mark.parametrize(
+    ('hip', 'capability', 'expected'),
+    [(None, (7, 5), False), (None, (8, 0), True), (None, (9, 0), True), ('6.2', (7, 5), True)],
+)
+def test_gpus_that_emulate_bf16_do_not_count(monkeypatch, hip, capability, expected):
+    """By NVIDIA's compute capability: Turing is 7.5, Ampere 8.0, Hopper 9.0."""
+    monkeypatch.setattr(torch.cuda, 'is_bf16_supported', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: capability)
+    monkeypatch.setattr(torch.version, 'hip', hip)
+    assert module.has_bf16('cuda') is expected
