@@ -55,7 +55,7 @@ val_evaluator = dict(type='MaskedReconstructionMetric')
 val_cfg = dict()
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
-param_scheduler = dict(end=500, warmup=50, by_epoch=False, convert_to_iter_based=False)
+param_scheduler = dict(warmup=50, by_epoch=False, convert_to_iter_based=False)
 auto_scale_lr = dict(base_batch_size=32)
 # Counts iterations, as an epoch has only four.
 train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=500, val_interval=100)

@@ -79,8 +79,7 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = dict(
-    type='CosineWithWarmupLR',
-    end=100,
+    type='CosineWithWarmupLR',  # to the end of training
     warmup=10,
     warmup_ratio=0.005,  # 1e-6 / 2e-4
     min_ratio=0.05,  # 1e-5 / 2e-4

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import _bootstrap  # noqa: F401
+
 TOOLS = Path(__file__).resolve().parent
 CONFIG = TOOLS.parent / 'configs' / 'simmim_demo.py'
 DATA = 'data/simmim_demo'  # as in the config

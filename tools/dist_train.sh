@@ -21,6 +21,10 @@ fi
 
 config=$1
 gpus=$2
+if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
+    echo "GPUS is '$gpus'; give the number of processes on this machine" >&2
+    exit 2
+fi
 shift 2
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmengine.config import DictAction
+import _bootstrap  # noqa: F401
 
 
 def parse_args() -> argparse.Namespace:
@@ -12,11 +12,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
     parser.add_argument('--out', default='masks.png', help='the picture to write (default: %(default)s)')
     parser.add_argument('--num-masks', type=int, default=4, help='masks an image (default: %(default)s)')
+    parser.add_argument('--max-images', type=int, default=16, help='spread over what is named (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the masks (default: %(default)s)')
     parser.add_argument(
         '--augment', action='store_true', help='with the random crops and flips of training, instead of central crops'
     )
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
+    )
     return parser.parse_args()
 
 
@@ -29,7 +32,9 @@ def main() -> None:
     with user_errors():
         cfg = load_config(args.config, cfg_options=args.cfg_options)
         transforms = config_pipeline(cfg, augment=args.augment)
-        print(save_png(args.out, draw_masks(image_samples(args.images), transforms, args.num_masks, args.seed)))
+        samples = image_samples(args.images)
+        panel = draw_masks(samples.__getitem__, len(samples), transforms, args.max_images, args.num_masks, args.seed)
+        print(save_png(args.out, panel))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 
 import argparse
 
-from mmengine.config import DictAction
+import _bootstrap  # noqa: F401
 
 
 def parse_args() -> argparse.Namespace:
@@ -12,8 +12,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='a checkpoint of the run')
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
     parser.add_argument('--out', default='reconstructions.png', help='the picture to write (default: %(default)s)')
+    parser.add_argument('--max-images', type=int, default=16, help='spread over what is named (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='of the masks (default: %(default)s)')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='as in train.py')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
+    )
     return parser.parse_args()
 
 
@@ -27,7 +30,7 @@ def main() -> None:
     with user_errors():
         cfg = load_config(args.config, cfg_options=args.cfg_options)
         samples = image_samples(args.images)
-        batch = fixed_batch(samples.__getitem__, len(samples), config_pipeline(cfg), num=len(samples), seed=args.seed)
+        batch = fixed_batch(samples.__getitem__, len(samples), config_pipeline(cfg), args.max_images, args.seed)
         model = load_model(cfg, args.checkpoint)
         print(save_png(args.out, draw_reconstructions(model, batch)))
 

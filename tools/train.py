@@ -4,11 +4,7 @@
 import argparse
 import os
 
-# OpenMP's threads spin while they wait, which doubles the time of a step on CPUs that are busy otherwise, with the
-# loader's workers for example. Must be set before PyTorch is imported.
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-
-from mmengine.config import DictAction
+import _bootstrap  # noqa: F401
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +32,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action='extend',
+        default=[],
         metavar='KEY=VALUE',
         help='override settings of the config, e.g. train_cfg.max_epochs=10 optim_wrapper.optimizer.lr=1e-4; '
         'lists as key="[a,b]"',

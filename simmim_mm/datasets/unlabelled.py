@@ -36,7 +36,8 @@ class UnlabelledImages(BaseDataset):
         pattern: A glob relative to ``data_root``.
         extensions: Endings of image file names.
         pipeline: Transforms, as configs or callables.
-        max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops.
+        max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops. Above 0,
+            one file always may.
         **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of
             MMEngine's ``BaseDataset``.
 
@@ -114,15 +115,16 @@ class UnlabelledImages(BaseDataset):
         if self.unreadable_log is not None:
             # One short write at the end of the file: lines of several processes do not mix.
             with open(self.unreadable_log, 'a', encoding='utf-8', errors='backslashreplace') as log:
-                log.write(f'{self.get_data_info(position)["img_path"]}\t{error}\n')
+                log.write(f'{error.path}\t{error.reason}\n')
         print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
-        if num_unreadable > self.max_unreadable * len(self) or num_unreadable == len(self):
+        allowed = max(1, self.max_unreadable * len(self)) if self.max_unreadable > 0 else 0
+        if num_unreadable > allowed or num_unreadable == len(self):
             raise self._too_many(str(error))
 
     def _too_many(self, last: str) -> TooManyUnreadableImagesError:
         return TooManyUnreadableImagesError(
-            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read, '
-            f'more than max_unreadable={self.max_unreadable} allows; the last one was {last}. Mend or remove them '
+            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read; '
+            f'max_unreadable={self.max_unreadable} allows fewer. The last one was {last}. Mend or remove them '
             '(they are listed in unreadable_images.txt in the work dir), or raise '
             'train_dataloader.dataset.max_unreadable'
         )

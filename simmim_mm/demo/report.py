@@ -25,11 +25,12 @@ def held_out_report(work_dir: str) -> str:
         raise FileNotFoundError(f'no validated run stands in {work_dir!r}; run the demo without --no-validate')
     model, colour, local = (values[f'val/{name}_l1'] for name in ('hidden', 'mean_colour', 'local_mean'))
     gain = 100 * (1 - model / colour)
+    side = 'below' if gain >= 0 else 'above'
     pictures = sorted((Path(work_dir) / 'reconstructions').glob('iter_*.png'), key=lambda path: path.stat().st_mtime)
     return '\n'.join(
         [
             'Held-out photographs, mean absolute error on hidden pixels (in standard deviations of the pixels):',
-            f'  the model                                {model:.3f}  ({gain:.0f} % below the mean colour)',
+            f'  the model                                {model:.3f}  ({abs(gain):.0f} % {side} the mean colour)',
             f'  mean colour of the visible pixels        {colour:.3f}',
             f'  local mean of the visible neighbours     {local:.3f}',
             f'Picture: {pictures[-1]}' if pictures else 'Picture: none was drawn',

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+
+# What MMEngine reads from a config beside the arguments of its Runner.
+HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn')
 
 
 def load_config(
@@ -22,13 +29,13 @@ def load_config(
     auto_scale_lr: bool = False,
     validate: bool = True,
     data_root: str | None = None,
-    cfg_options: dict[str, Any] | None = None,
+    cfg_options: Sequence[str] = (),
     launcher: str = 'none',
 ) -> Config:
     """Reads a config file and applies command-line options to it.
 
     Args:
-        path: The config file.
+        path: The config file, or one of an installed package as ``'simmim_mm::simmim_swin_base.py'``.
         work_dir: Where logs, checkpoints and pictures go. Without it, the config's, or
             ``work_dirs/NAME_OF_THE_CONFIG``.
         resume: ``'auto'`` for the newest checkpoint in the work dir, or a checkpoint file.
@@ -36,7 +43,7 @@ def load_config(
         auto_scale_lr: Whether to scale the learning rate to the actual batch size.
         validate: Whether to keep the config's validation.
         data_root: Folder of the training images.
-        cfg_options: Settings to override, as ``{'optim_wrapper.optimizer.lr': 1e-4}``.
+        cfg_options: Settings to override, as ``['optim_wrapper.optimizer.lr=1e-4']``, in MMEngine's notation.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
     Returns:
@@ -46,14 +53,19 @@ def load_config(
         FileNotFoundError: If there is no such file.
         ValueError: If an option does not fit the config.
     """
-    if not os.path.isfile(path):
+    if '::' in path:
+        cfg = get_config(path)
+    elif os.path.isfile(path):
+        cfg = Config.fromfile(path)
+    else:
         raise FileNotFoundError(f'config {path!r} does not exist (seen from {os.getcwd()})')
-    cfg = Config.fromfile(path)
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = os.path.join('work_dirs', Path(path).stem)
+        cfg.work_dir = os.path.join('work_dirs', Path(path.rpartition('::')[2]).stem)
+    if resume is not None and resume != 'auto' and not os.path.isfile(resume):
+        raise FileNotFoundError(f'checkpoint {resume!r} to resume from does not exist (seen from {os.getcwd()})')
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
@@ -67,10 +79,27 @@ def load_config(
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if data_root is not None:
         _set_data_root(cfg, data_root, path)
-    if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+    cfg.merge_from_dict(_parse_options(cfg_options))
     _fit_loaders_to_machine(cfg)
     return cfg
+
+
+def _parse_options(cfg_options: Sequence[str]) -> dict[str, Any]:
+    """Reads ``KEY=VALUE`` options, and refuses those that could have no effect."""
+    known = {*inspect.signature(Runner.__init__).parameters, *HOST_KEYS}
+    for option in cfg_options:
+        key, equals, _ = option.partition('=')
+        if not equals:
+            raise ValueError(f'--cfg-options {option!r} is no KEY=VALUE')
+        if key.split('.')[0] not in known:
+            raise ValueError(
+                f'--cfg-options {option!r} has no effect: {key.split(".")[0]!r} is no setting of a run. A variable of '
+                'the config file, such as img_size, stands in several settings by the time that it is read: override '
+                'those, such as model.img_size'
+            )
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    return parser.parse_args(['--cfg-options', *cfg_options]).cfg_options or {}
 
 
 def _fit_loaders_to_machine(cfg: Config) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -83,6 +84,7 @@ class PrecisionOptimWrapper(OptimWrapper):
         super().__init__(*args, **kwargs)
         self.device_type = get_device().split(':')[0]
         self.precision = choose_precision(precision, self.device_type)
+        print_log(f'Precision: {self.precision} on {self.device_type}', logger='current')
         self.loss_scaler = torch.amp.GradScaler(
             self.device_type, enabled=self.precision == 'fp16', **(loss_scale or {})
         )

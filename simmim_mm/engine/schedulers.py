@@ -33,6 +33,16 @@ def cosine_with_warmup(step: int, total: int, warmup: int, warmup_ratio: float, 
     return min_ratio + 0.5 * (1 - min_ratio) * (1 + math.cos(math.pi * step / total))
 
 
+def _check_warmup(begin: int, end: int, warmup: int) -> None:
+    if not 0 <= warmup < end - begin:
+        raise ValueError(
+            f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from {begin} to {end}; set '
+            'param_scheduler.warmup to a part of it, such as a tenth'
+        )
+    if end == INF:
+        raise ValueError('CosineWithWarmupLR has no end; set param_scheduler.end')
+
+
 @PARAM_SCHEDULERS.register_module()
 class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
     """Cosine decay with a linear warm-up laid over its beginning. See :func:`cosine_with_warmup`.
@@ -42,7 +52,7 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
 
     Args:
         optimizer: The optimiser or its wrapper.
-        end: Last epoch or iteration.
+        end: Last epoch or iteration; MMEngine fills in that of the training.
         warmup: Length of the warm-up, in the unit of ``end``.
         warmup_ratio: First rate / base rate.
         min_ratio: Last rate / base rate.
@@ -56,18 +66,14 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
     def __init__(
         self,
         optimizer: Any,
-        end: int,
+        end: int = INF,
         warmup: int = 0,
         warmup_ratio: float = 0.005,
         min_ratio: float = 0.05,
         begin: int = 0,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= warmup < end - begin or end == INF:
-            raise ValueError(
-                f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from {begin} to {end}; '
-                'change warmup or end in param_scheduler'
-            )
+        _check_warmup(begin, end, warmup)
         self.warmup = warmup
         self.warmup_ratio = warmup_ratio
         self.min_ratio = min_ratio
@@ -83,6 +89,7 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
                 'an epoch has no batch: the training images are fewer than one batch, and drop_last=True '
                 'leaves it out; lower train_dataloader.batch_size'
             )
+        _check_warmup(begin, end, warmup)
         kwargs.pop('by_epoch', None)
         return cls(
             optimizer,

@@ -44,8 +44,8 @@ class SimMIM(BaseModel):
         head: Config of the head: target and loss.
         masker: Config of the masker.
         data_preprocessor: Config of the preprocessor.
-        img_size: Side of the training images or (height, width), to check the encoder with when it is built. Images of
-            other sizes can follow, if the encoder takes them.
+        img_size: Side of the training images or (height, width), to check the encoder with when it is built; by
+            default the backbone's, or 192. Images of other sizes can follow, if the encoder takes them.
         init_cfg: MMEngine's.
 
     Raises:
@@ -65,7 +65,7 @@ class SimMIM(BaseModel):
         head: dict[str, Any] | None = None,
         masker: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
-        img_size: int | Sequence[int] = 192,
+        img_size: int | Sequence[int] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         masker = masker or dict(type='simmim_mm.TokenMasker')
@@ -74,7 +74,7 @@ class SimMIM(BaseModel):
         channels = preprocessor.channels
         self.backbone = MODELS.build(backbone)
         plain_drop_rates(self.backbone)
-        image_hw = check_size(img_size, 'img_size')
+        image_hw = check_size(backbone.get('img_size', 192) if img_size is None else img_size, 'img_size')
         self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)
         self._probed_sizes = {image_hw}
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)

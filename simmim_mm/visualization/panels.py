@@ -88,12 +88,13 @@ def save_png(path: str, picture: np.ndarray) -> str:
     """Writes a picture, and the folders that it needs.
 
     Args:
-        path: File name that ends with ``.png``.
+        path: File name; ``.png`` is appended where it ends otherwise.
         picture: (height, width, 3) uint8, RGB.
 
     Returns:
         The path.
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    path = path if path.lower().endswith('.png') else f'{path}.png'
     Image.fromarray(picture).save(path)
     return path

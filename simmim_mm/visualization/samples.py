@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from simmim_mm.datasets.collate import stack_samples
@@ -85,6 +87,7 @@ def fixed_batch(
                 packed.append(load_sample(sample_of(index), transforms, row, seed))
                 break
             except UnreadableImageError as error:
+                print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
                 failure = error
     if not packed and failure is not None:
         raise failure
@@ -110,29 +113,37 @@ def draw_reconstructions(model: SimMIM, batch: dict[str, Any]) -> np.ndarray:
     return reconstruction_panel(originals.cpu().numpy(), predicted.cpu().numpy(), hidden.cpu().numpy())
 
 
-def draw_masks(samples: Sequence[dict], transforms: Sequence[Callable], num: int, seed: int = 0) -> np.ndarray:
+def draw_masks(
+    sample_of: Callable[[int], dict],
+    num_samples: int,
+    transforms: Sequence[Callable],
+    num: int,
+    num_masks: int,
+    seed: int = 0,
+) -> np.ndarray:
     """Draws what the masks of a pipeline look like.
 
     Args:
-        samples: What a data set knows of its samples, such as ``{'img_path': ...}``.
+        sample_of: See :func:`fixed_batch`, for this and the next three.
+        num_samples: Size of the set.
         transforms: Built transforms, from loading to packing.
-        num: Masks a sample.
+        num: How many samples to draw.
+        num_masks: Masks a sample.
         seed: Of the masks.
 
     Returns:
         (height, width, 3) uint8: a row an image, the whole image first, then with each mask; over a mask's column
         stands the share of the pixels that it hides, as a mean over the images.
     """
-    rows, shares = [], []
-    for sample in samples:
-        packed = [load_sample(sample, transforms, position, seed) for position in range(num)]
-        images = to_rgb(np.stack([result['inputs'].numpy() for result in packed]))
-        hidden = regrid(torch.stack([result['mask'] for result in packed]), images.shape[1:3]).numpy()
-        masked = np.where(hidden[..., None], np.uint8(HIDDEN_GREY), images)
-        rows.append(np.concatenate([images[:1], masked]))
-        shares.append(hidden.mean(axis=(1, 2)))
-    labels = ['original', *(f'{100 * share:.0f} % hidden' for share in np.mean(shares, axis=0))]
-    return label_columns(tile(np.stack(rows)), labels)
+    columns = [fixed_batch(sample_of, num_samples, transforms, num, seed + column) for column in range(num_masks)]
+    images = to_rgb(columns[0]['inputs'].numpy())
+    pictures, labels = [images], ['original']
+    for batch in columns:
+        shown = to_rgb(batch['inputs'].numpy())  # with random crops, another one for each mask
+        hidden = regrid(batch['mask'], shown.shape[1:3]).numpy()
+        pictures.append(np.where(hidden[..., None], np.uint8(HIDDEN_GREY), shown))
+        labels.append(f'{100 * hidden.mean():.0f} % hidden')
+    return label_columns(tile(np.stack(pictures, axis=1)), labels)
 
 
 def config_pipeline(cfg: Config, augment: bool = False) -> list[Callable]:

@@ -22,7 +22,7 @@ def test_options_reach_the_config():
         precision='fp32',
         auto_scale_lr=True,
         data_root='photos',
-        cfg_options={'train_cfg.max_epochs': 3},
+        cfg_options=['train_cfg.max_epochs=3', 'optim_wrapper.optimizer.betas=(0.9,0.95)'],
     )
     assert cfg.work_dir == 'runs/a'
     assert cfg.resume is True
@@ -31,13 +31,14 @@ def test_options_reach_the_config():
     assert cfg.auto_scale_lr.enable is True
     assert cfg.train_dataloader.dataset.data_root == 'photos'
     assert cfg.train_cfg.max_epochs == 3
+    assert cfg.optim_wrapper.optimizer.betas == (0.9, 0.95)
 
 
 def test_defaults():
     cfg = load_config(BASE)
     assert cfg.work_dir == 'work_dirs/simmim_swin_base'
     assert cfg.optim_wrapper.precision == 'auto'
-    assert load_config(BASE, resume='epoch_3.pth').load_from == 'epoch_3.pth'
+    assert load_config(BASE, resume=BASE).load_from == BASE
 
 
 def test_amp_replaces_the_hosts_wrapper(tmp_path):
@@ -65,6 +66,12 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
     config.write_text("train_dataloader = dict(dataset=dict(type='Other'))")
     with pytest.raises(ValueError, match='its training data set Other has no data_root'):
         load_config(str(config), data_root='b')
+    with pytest.raises(FileNotFoundError, match="checkpoint 'epoch_3.pth' to resume from does not exist"):
+        load_config(BASE, resume='epoch_3.pth')
+    with pytest.raises(ValueError, match="'img_size' is no setting of a run.*override those, such as model.img_size"):
+        load_config(BASE, cfg_options=['img_size=224'])
+    with pytest.raises(ValueError, match='is no KEY=VALUE'):
+        load_config(BASE, cfg_options=['train_cfg'])
     with pytest.raises(ValueError, match='--auto-scale-lr needs auto_scale_lr'):
         load_config(str(config), auto_scale_lr=True)
 

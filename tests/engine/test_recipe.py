@@ -25,7 +25,11 @@ def learning_rates(cfg: Config, epoch_length: int, num_epochs: int, batch_size: 
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=lr)
     schedulers = cfg.param_scheduler if isinstance(cfg.param_scheduler, list) else [cfg.param_scheduler]
     built = [
-        PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=optimizer, epoch_length=epoch_length))
+        PARAM_SCHEDULERS.build(
+            # MMEngine's Runner fills in the end of training.
+            {'end': num_epochs, **scheduler} if scheduler.type == 'CosineWithWarmupLR' else dict(scheduler),
+            default_args=dict(optimizer=optimizer, epoch_length=epoch_length),
+        )
         for scheduler in schedulers
     ]
     rates = []

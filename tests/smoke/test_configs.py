@@ -22,6 +22,8 @@ def one_step(cfg: Config, data_root: str, work_dir: str, name: str) -> Runner:
     loader.dataset.data_root = data_root
     cfg.work_dir, cfg.experiment_name = work_dir, name
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=1)
+    if isinstance(cfg.param_scheduler, dict):
+        cfg.param_scheduler.warmup = 0
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
     cfg.log_level = 'ERROR'

@@ -100,7 +100,7 @@ def test_the_fixed_batch_is_fixed_and_skips_what_cannot_be_read(image_folder, tr
 def test_masks_of_a_config_are_drawn(image_folder):
     cfg = Config.fromfile('configs/simmim_demo.py')
     transforms = config_pipeline(cfg)
-    picture = draw_masks(image_samples([image_folder(2)]), transforms, num=3)
+    picture = draw_masks(image_samples([image_folder(2)]).__getitem__, 2, transforms, num=2, num_masks=3)
     assert picture.shape == (HEADER + 2 * 128 + GAP, 4 * 128 + 3 * GAP, 3)
     share = (cell(picture, 0, 1, (128, 128)) == HIDDEN_GREY).all(axis=-1).mean()
     assert share == pytest.approx(39 / 64, abs=0.01)  # ceil(64 * 0.6) = 39 cells

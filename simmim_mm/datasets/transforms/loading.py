@@ -26,7 +26,17 @@ ORIENTATIONS = {
 
 
 class UnreadableImageError(OSError):
-    """An image file that cannot be read: which one, and why."""
+    """An image file that cannot be read.
+
+    Args:
+        path: Which one.
+        reason: Why.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f'{path}: {reason}')
+        self.path = path
+        self.reason = reason
 
 
 @TRANSFORMS.register_module()
@@ -74,10 +84,10 @@ def read_rgb(path: str) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             return _to_rgb(image)
     except UnidentifiedImageError as error:
-        raise UnreadableImageError(f'{path}: no image, or of a format that is not known') from error
+        raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
     except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-        reason = ' '.join(str(error).split()) or type(error).__name__
-        raise UnreadableImageError(reason if path in reason else f'{path}: {reason}') from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

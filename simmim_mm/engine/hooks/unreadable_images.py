@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -28,7 +28,10 @@ class UnreadableImagesHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Tells the training data where to write, before the workers start."""
+        """Tells the training data where to write, before the workers start; what an earlier run wrote is removed."""
+        if is_main_process() and os.path.exists(self._path(runner)):
+            os.remove(self._path(runner))
+        barrier()
         for dataset in _unlabelled(runner.train_dataloader.dataset):
             dataset.unreadable_log = self._path(runner)
 
@@ -46,7 +49,7 @@ class UnreadableImagesHook(Hook):
             lines = list(dict.fromkeys(file.read().splitlines()))
         with open(path, 'w', encoding='utf-8') as file:
             file.writelines(f'{line}\n' for line in lines)
-        runner.logger.warning(f'{len(lines)} images could not be read and were skipped; they are listed in {path}')
+        runner.logger.warning(f'Images that could not be read and were skipped: {len(lines)}, listed in {path}')
 
     @staticmethod
     def _path(runner: Runner) -> str:

@@ -1,0 +1,14 @@
+"""What must happen before the package is imported; the tools import this first."""
+
+import os
+import sys
+from pathlib import Path
+
+# OpenMP's threads spin while they wait, which doubles the time of a step on CPUs that are busy otherwise, with the
+# loader's workers for example. PyTorch reads this when it is imported.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+# A checkout works without being installed.
+CHECKOUT = Path(__file__).resolve().parent.parent
+if (CHECKOUT / 'simmim_mm' / '__init__.py').is_file():
+    sys.path.insert(0, str(CHECKOUT))
