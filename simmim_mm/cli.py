@@ -36,5 +36,8 @@ def _own_message(error: Exception) -> str | None:
         # PyTorch re-raises a worker's exception with the worker's traceback in its text.
         trace, named, message = text.rpartition(f'{type(error).__name__}: ')
         last_frame = trace.rpartition('File "')[2]
-        return message.strip() if named and last_frame.startswith(PACKAGE) else None
-    return text if frames and frames[-1].filename.startswith(PACKAGE) else None
+        raised_here = last_frame.startswith(PACKAGE) and '\n    raise ' in last_frame
+        return message.strip() if named and raised_here else None
+    last = frames[-1]
+    # Errors that C code raises below one of our lines are not ours.
+    return text if last.filename.startswith(PACKAGE) and (last.line or '').startswith('raise ') else None

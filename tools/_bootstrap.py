@@ -1,7 +1,9 @@
 """What must happen before the package is imported; the tools import this first."""
 
+import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 # OpenMP's threads spin while they wait, which doubles the time of a step on CPUs that are busy otherwise, with the
@@ -12,3 +14,14 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 CHECKOUT = Path(__file__).resolve().parent.parent
 if (CHECKOUT / 'simmim_mm' / '__init__.py').is_file():
     sys.path.insert(0, str(CHECKOUT))
+
+
+def whole_number(smallest: int) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``smallest`` on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < smallest:
+            raise argparse.ArgumentTypeError(f'{text!r} is no whole number from {smallest}')
+        return int(text)
+
+    return read

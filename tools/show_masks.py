@@ -3,7 +3,7 @@
 
 import argparse
 
-import _bootstrap  # noqa: F401
+from _bootstrap import whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -11,9 +11,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
     parser.add_argument('--out', default='masks.png', help='the picture to write (default: %(default)s)')
-    parser.add_argument('--num-masks', type=int, default=4, help='masks an image (default: %(default)s)')
-    parser.add_argument('--max-images', type=int, default=16, help='spread over what is named (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='of the masks (default: %(default)s)')
+    parser.add_argument('--num-masks', type=whole_number(1), default=4, help='masks an image (default: %(default)s)')
+    parser.add_argument(
+        '--max-images', type=whole_number(1), default=16, help='spread over what is named (default: %(default)s)'
+    )
+    parser.add_argument('--seed', type=whole_number(0), default=0, help='of the masks (default: %(default)s)')
     parser.add_argument(
         '--augment', action='store_true', help='with the random crops and flips of training, instead of central crops'
     )

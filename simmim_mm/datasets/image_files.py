@@ -13,7 +13,7 @@ from simmim_mm.progress import track
 IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
 
 HOW_TO_NAME_A_FOLDER = (
-    'name a folder of images (of any depth, no class folders needed) with --data-root FOLDER, or with '
+    'name a folder of images (of any depth, no class folders needed); for training with --data-root FOLDER, or with '
     'train_dataloader.dataset.data_root in the config'
 )
 
@@ -101,7 +101,10 @@ def _from_list(data_root: str, list_file: str) -> list[str]:
     if not os.path.isfile(list_file):
         raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
     with open(list_file, encoding='utf-8-sig') as lines:
-        names = [line.strip() for line in lines]
+        try:
+            names = [line.strip() for line in lines]
+        except UnicodeDecodeError as error:
+            raise ValueError(f'list_file={str(list_file)!r} is no text in UTF-8 ({error}); save it as such') from error
     paths = [os.path.join(data_root, name) for name in names if name and not name.startswith('#')]
     if not paths:
         raise ValueError(f'list_file={str(list_file)!r} names no files; write one path a line, relative to data_root')
@@ -115,6 +118,8 @@ def _from_list(data_root: str, list_file: str) -> list[str]:
 
 
 def _from_pattern(data_root: str, pattern: str) -> list[str]:
+    if not isinstance(pattern, str) or not pattern:
+        raise ValueError(f"pattern={pattern!r} is no glob; use '**/*.png', for example")
     if os.path.isabs(pattern):
         raise ValueError(f'pattern={pattern!r} is absolute; give it relative to data_root={str(data_root)!r}')
     images = sorted(str(path) for path in Path(data_root).glob(pattern) if path.is_file())

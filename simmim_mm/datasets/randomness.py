@@ -51,6 +51,23 @@ class SampleIndex(int):
         return SampleIndex(int(self) - other, self.seed, self.epoch, self.drawn)
 
 
+def check_seed(seed: int) -> int:
+    """Checks a seed.
+
+    Args:
+        seed: A whole number from 0.
+
+    Returns:
+        The seed.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f'seed={seed!r} must be a whole number from 0')
+    return int(seed)
+
+
 def sample_rng(index: int) -> np.random.Generator:
     """The generator of one sample.
 

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from mmengine.dataset import DefaultSampler
 
-from simmim_mm.datasets.randomness import SampleIndex
+from simmim_mm.datasets.randomness import SampleIndex, check_seed
 from simmim_mm.registry import DATA_SAMPLERS
 
 
@@ -20,6 +21,10 @@ class SeededSampler(DefaultSampler):
     the number of processes, or on timing. Order and sharding are the host's.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_seed(self.seed)
+
     def __iter__(self) -> Iterator[int]:
         """Yields this process's share of the epoch's indices."""
         for index in super().__iter__():
@@ -30,20 +35,28 @@ class SeededSampler(DefaultSampler):
 class InfiniteSeededSampler(SeededSampler):
     """:class:`SeededSampler` for ``IterBasedTrainLoop``: epoch after epoch without an end.
 
-    MMEngine starts a loader that has ended anew, and waits two seconds each time.
+    MMEngine starts a loader that has ended anew, and waits two seconds each time. Processes take turns in one endless
+    stream, so that their batches are those of one process, whatever the number of images.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not len(self.dataset):
+            raise ValueError('InfiniteSeededSampler has nothing to sample from: the data set is empty')
         self._num_skipped = 0
 
     def __iter__(self) -> Iterator[int]:
-        """Yields this process's share of all epochs, one after the other."""
-        first, begin = divmod(self._num_skipped, self.num_samples)
-        for epoch in itertools.count(first):
-            self.set_epoch(epoch)
-            yield from itertools.islice(super().__iter__(), begin, None)
-            begin = 0
+        """Yields this process's share of the endless stream of all epochs' indices."""
+        first, begin = divmod(self._num_skipped * self.world_size + self.rank, len(self.dataset))
+        stream = itertools.chain.from_iterable(self._all_of(epoch) for epoch in itertools.count(first))
+        return itertools.islice(stream, begin, None, self.world_size)
+
+    def _all_of(self, epoch: int) -> Iterator[int]:
+        """All indices of an epoch, those of the other processes too."""
+        num = len(self.dataset)
+        generator = torch.Generator().manual_seed(self.seed + epoch)  # as the host's sampler draws them
+        order = torch.randperm(num, generator=generator).tolist() if self.shuffle else range(num)
+        return (SampleIndex(index, self.seed, epoch) for index in order)
 
     def skip(self, num_samples: int) -> None:
         """Lets the next iteration begin later, as MMEngine asks for when a run is resumed.

@@ -37,7 +37,7 @@ class UnlabelledImages(BaseDataset):
         extensions: Endings of image file names.
         pipeline: Transforms, as configs or callables.
         max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops. Above 0,
-            one file always may.
+            one file always may. Each process of a distributed run counts for itself.
         **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of
             MMEngine's ``BaseDataset``.
 
@@ -65,7 +65,10 @@ class UnlabelledImages(BaseDataset):
             raise ValueError(f'max_unreadable={max_unreadable!r} is not a share of the files; use a number from 0 to 1')
         self.list_file = list_file
         self.pattern = pattern
-        self.extensions = tuple(extensions)
+        endings = [] if isinstance(extensions, str) or extensions is None else list(extensions)
+        if not endings or not all(isinstance(ending, str) and ending for ending in endings):
+            raise ValueError(f"extensions={extensions!r} is no list of endings; use ['.png', '.tif'], for example")
+        self.extensions = tuple(ending.lower() for ending in endings)
         self.max_unreadable = max_unreadable
         # One flag a file, in memory that the workers share with the main process.
         self._unreadable = torch.zeros(0, dtype=torch.bool)
@@ -126,7 +129,7 @@ class UnlabelledImages(BaseDataset):
             f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read; '
             f'max_unreadable={self.max_unreadable} allows fewer. The last one was {last}. Mend or remove them '
             '(they are listed in unreadable_images.txt in the work dir), or raise '
-            'train_dataloader.dataset.max_unreadable'
+            'max_unreadable of the data set'
         )
 
     @property

@@ -28,22 +28,51 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is no checkpoint, or one of another model.
     """
-    if not os.path.isfile(checkpoint):
-        raise FileNotFoundError(f'checkpoint {checkpoint!r} does not exist (seen from {os.getcwd()})')
-    try:
-        loaded = _load_checkpoint(checkpoint, map_location='cpu')
-        state = loaded.get('state_dict', loaded)
-    except Exception as error:
-        raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
+    state = read_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'simmim_mm'))
     model = MODELS.build(cfg.model)
-    _check_keys(model, state, checkpoint)
+    check_keys(model, state, checkpoint)
     model.load_state_dict(state)
     model.eval()
     return model.to(get_device())
 
 
-def _check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:
+def read_checkpoint(checkpoint: str) -> dict[str, torch.Tensor]:
+    """Reads the weights of a checkpoint, on the CPU.
+
+    Args:
+        checkpoint: The file.
+
+    Returns:
+        Weights by key.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights.
+    """
+    if not os.path.isfile(checkpoint):
+        raise FileNotFoundError(f'checkpoint {checkpoint!r} is no file (seen from {os.getcwd()})')
+    try:
+        loaded = _load_checkpoint(checkpoint, map_location='cpu')
+    except Exception as error:
+        raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
+    state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f'{checkpoint!r} holds no weights by name; name a checkpoint that a run wrote')
+    return state
+
+
+def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:
+    """Checks that weights are those of a model, every key and shape.
+
+    Args:
+        model: The model.
+        state: Weights by key.
+        checkpoint: Where they come from, for the message.
+
+    Raises:
+        ValueError: If they are not, with how many keys of which kind.
+    """
     expected = model.state_dict()
     missing = [key for key in expected if key not in state]
     foreign = [key for key in state if key not in expected]

@@ -14,8 +14,13 @@ from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.hub import get_config
 from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
+
+from simmim_mm.datasets import InfiniteSeededSampler
+from simmim_mm.engine.checkpoints import check_keys, read_checkpoint
+from simmim_mm.models import SimMIM
 
 # What MMEngine reads from a config beside the arguments of its Runner.
 HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn')
@@ -56,9 +61,12 @@ def load_config(
     if '::' in path:
         cfg = get_config(path)
     elif os.path.isfile(path):
-        cfg = Config.fromfile(path)
+        try:
+            cfg = Config.fromfile(path)
+        except Exception as error:
+            raise ValueError(f'config {path!r} cannot be read: {type(error).__name__}: {error}') from error
     else:
-        raise FileNotFoundError(f'config {path!r} does not exist (seen from {os.getcwd()})')
+        raise FileNotFoundError(f'config {path!r} is no file (seen from {os.getcwd()})')
     cfg.launcher = launcher
     if work_dir is not None:
         cfg.work_dir = work_dir
@@ -165,8 +173,34 @@ def train(cfg: Config) -> Runner:
             f'{runner.world_size} processes; add --cfg-options train_dataloader.batch_size='
             f'{max(1, len(loader.dataset) // runner.world_size)} (with --auto-scale-lr), or less'
         )
+    _check_endless_samplers(runner)
+    _check_resumed(runner)
     runner.train()
     return runner
+
+
+def _check_endless_samplers(runner: Runner) -> None:
+    if isinstance(runner.train_dataloader.sampler, InfiniteSeededSampler) and not isinstance(
+        runner.train_loop, IterBasedTrainLoop
+    ):
+        raise ValueError(
+            "InfiniteSeededSampler has no end, and train_cfg counts epochs; use sampler=dict(type='SeededSampler') in "
+            "train_dataloader, or train_cfg=dict(type='IterBasedTrainLoop', max_iters=...)"
+        )
+    if runner.val_loop is not None and isinstance(runner.val_dataloader.sampler, InfiniteSeededSampler):
+        raise ValueError(
+            "InfiniteSeededSampler has no end; use dict(type='SeededSampler', shuffle=False) in val_dataloader"
+        )
+
+
+def _check_resumed(runner: Runner) -> None:
+    """Refuses a checkpoint of another model, of which MMEngine would load what fits and go on."""
+    if not runner._resume:
+        return
+    checkpoint = runner._load_from or find_latest_checkpoint(runner.work_dir)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if checkpoint is not None and isinstance(model, SimMIM):
+        check_keys(model, read_checkpoint(checkpoint), checkpoint)
 
 
 def _distribute_on_cpus(cfg: Config) -> None:

@@ -55,7 +55,7 @@ def choose_precision(precision: str, device_type: str) -> str:
         return 'bf16' if has_bf16(device_type) else 'fp32'
     if precision == 'amp':
         precision = 'bf16' if has_bf16(device_type) or device_type == 'cpu' else 'fp16'
-    if precision not in PRECISIONS:
+    if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ValueError(
             f'optim_wrapper.precision={precision!r} is unknown; use one of auto, amp, {", ".join(PRECISIONS)}'
         )
@@ -82,6 +82,11 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     def __init__(self, *args: Any, precision: str = 'auto', loss_scale: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if loss_scale is not None and not isinstance(loss_scale, dict):
+            raise ValueError(
+                f'optim_wrapper.loss_scale={loss_scale!r} must be arguments of torch.amp.GradScaler, such as '
+                'dict(init_scale=512.0); leave it out for the default'
+            )
         self.device_type = get_device().split(':')[0]
         self.precision = choose_precision(precision, self.device_type)
         print_log(f'Precision: {self.precision} on {self.device_type}', logger='current')

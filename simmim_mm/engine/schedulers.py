@@ -34,6 +34,8 @@ def cosine_with_warmup(step: int, total: int, warmup: int, warmup_ratio: float, 
 
 
 def _check_warmup(begin: int, end: int, warmup: int) -> None:
+    if not all(isinstance(value, int) for value in (begin, end, warmup)):
+        raise ValueError(f'begin={begin!r}, end={end!r}, warmup={warmup!r} of CosineWithWarmupLR must be whole numbers')
     if not 0 <= warmup < end - begin:
         raise ValueError(
             f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from {begin} to {end}; set '
@@ -74,6 +76,9 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: Any,
     ) -> None:
         _check_warmup(begin, end, warmup)
+        for name, ratio in (('warmup_ratio', warmup_ratio), ('min_ratio', min_ratio)):
+            if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+                raise ValueError(f'{name}={ratio!r} of CosineWithWarmupLR must be a share of the base rate, 0 to 1')
         self.warmup = warmup
         self.warmup_ratio = warmup_ratio
         self.min_ratio = min_ratio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -23,6 +24,8 @@ def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
     Raises:
         ValueError: If the config contradicts a fact.
     """
+    if not isinstance(cfg, Mapping) or 'type' not in cfg:
+        raise ValueError(f'model.{slot}={cfg!r} is no config; write {slot}=dict(type=...)')
     for name, value in facts.items():
         if name in cfg and cfg[name] != value:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,13 +42,22 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         non_blocking: bool = True,
     ) -> None:
         super().__init__(non_blocking)
+        if not all(isinstance(value, Sequence) and not isinstance(value, str) for value in (mean, std)):
+            raise ValueError(f'mean={mean!r} and std={std!r} of data_preprocessor must be lists, a number a channel')
         mean, std = list(mean), list(std)
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in [*mean, *std]):
+            raise ValueError(f'mean={mean} and std={std} of data_preprocessor must be lists of finite numbers')
         if not mean or len(mean) != len(std):
             raise ValueError(
                 f'data_preprocessor has {len(mean)} means and {len(std)} stds; give one of each for every channel'
             )
         if not all(value > 0 for value in std):
             raise ValueError(f'std={std} of data_preprocessor must be above 0 in every channel (units: 0 to 255)')
+        if max(map(abs, mean)) <= 1 and max(std) < 1:
+            raise ValueError(
+                f'mean={mean} and std={std} of data_preprocessor look like units of 0 to 1; give them in units of '
+                '0 to 255'
+            )
         if bgr_to_rgb and len(mean) != 3:
             raise ValueError(f'bgr_to_rgb=True needs 3 channels, but mean has {len(mean)}; set bgr_to_rgb=False')
         self.bgr_to_rgb = bgr_to_rgb

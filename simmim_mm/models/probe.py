@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from simmim_mm.masking import expand
+
 
 class BackboneLayout(NamedTuple):
     """Shapes of a backbone.
@@ -87,6 +89,40 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
         features.shape[1],
         _stride(image_hw, (features.shape[-2], features.shape[-1]), f'the last feature map of {name}'),
     )
+
+
+@torch.no_grad()
+def check_nothing_shows(
+    masker: Any, backbone: nn.Module, layout: BackboneLayout, channels: int, image_hw: tuple[int, int]
+) -> None:
+    """Checks that features do not depend on hidden pixels, with two images that differ in nothing else.
+
+    Not on the meta device, where nothing is computed.
+
+    Args:
+        masker: Attached to the backbone.
+        backbone: The backbone.
+        layout: Of the backbone.
+        channels: Channels of the images.
+        image_hw: (H, W) of the images.
+
+    Raises:
+        ValueError: If they do.
+    """
+    parameter = next(backbone.parameters())
+    if parameter.is_meta:
+        return
+    h, w = image_hw[0] // layout.stem_stride, image_hw[1] // layout.stem_stride
+    mask = (torch.arange(h)[:, None] + torch.arange(w)).remainder(2).bool()[None].to(parameter.device)
+    image = torch.zeros(1, channels, *image_hw, device=parameter.device, dtype=parameter.dtype)
+    other = image.masked_fill(expand(mask, image_hw).unsqueeze(1), 100.0)
+    with evaluating(backbone):
+        first, second = (masker.encode(backbone, each, mask)[0] for each in (image, other))
+    if not torch.equal(first, second):
+        raise ValueError(
+            f'hidden pixels show in the features of {type(backbone).__name__}: the stem is not where its '
+            'tokens come from; change masker.stem to the module that makes them, such as patch_embed'
+        )
 
 
 def last_map(outputs: Any, backbone: nn.Module) -> Tensor:
@@ -187,6 +223,11 @@ def _check_window(name: str, window: int, map_hw: tuple[int, int], image_hw: tup
         fitting = [side for side in range(2, min(height, width) + 1) if height % side == width % side == 0]
         raise ValueError(
             f'window_size={window} does not divide the {height}x{width} feature map that {name} makes of a '
-            f'{image_hw[0]}x{image_hw[1]} image; use one of {", ".join(map(str, fitting)) or "none"} (stage_cfgs sets '
-            'it for one stage alone), change img_size, or allow padded windows with pad_small_map=True'
+            f'{image_hw[0]}x{image_hw[1]} image; '
+            + (
+                f'use one of {", ".join(map(str, fitting))} (stage_cfgs sets it for one stage alone), '
+                if fitting
+                else ''
+            )
+            + 'change img_size, or allow padded windows with pad_small_map=True'
         )

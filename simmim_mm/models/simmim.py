@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
 from simmim_mm.models.derive import build_derived
-from simmim_mm.models.probe import probe_backbone
+from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
 
@@ -69,8 +69,15 @@ class SimMIM(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         masker = masker or dict(type='simmim_mm.TokenMasker')
+        if not isinstance(masker, Mapping):
+            raise ValueError(f"model.masker={masker!r} is no config; write masker=dict(type='TokenMasker')")
         preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
         super().__init__(preprocessor, init_cfg)
+        if not hasattr(preprocessor, 'channels'):
+            raise ValueError(
+                f'{type(preprocessor).__name__} does not say how many channels images have; use '
+                "data_preprocessor=dict(type='MaskedImagePreprocessor', mean=..., std=...)"
+            )
         channels = preprocessor.channels
         self.backbone = MODELS.build(backbone)
         plain_drop_rates(self.backbone)
@@ -79,6 +86,7 @@ class SimMIM(BaseModel):
         self._probed_sizes = {image_hw}
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
         self.masker.attach(self.backbone)
+        check_nothing_shows(self.masker, self.backbone, self.layout, channels, image_hw)
         self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
         if self.layout.stride % self.head.target.stride:
             raise ValueError(
@@ -154,6 +162,7 @@ class SimMIM(BaseModel):
         Returns:
             The predicted images and what was hidden.
         """
+        self.grid_of(inputs)
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden).float()
         images = self.head.target.to_images(prediction, inputs)

@@ -72,6 +72,8 @@ def find_stem(backbone: nn.Module, path: str | None = None) -> nn.Module:
     """
     path = locate_stem(backbone, path).path
     try:
+        if not path:
+            raise AttributeError('the backbone itself is no stem')
         return backbone.get_submodule(path)
     except AttributeError as error:
         children = ', '.join(name for name, _ in backbone.named_children())

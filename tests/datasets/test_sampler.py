@@ -185,10 +185,8 @@ def test_seeds_reach_through_the_hosts_wrappers(image_folder, wrapper):
     assert len({sample['mask'].numpy().tobytes() for sample in runs[0]}) == len(runs[0])
 
 
-@pytest.mark.parametrize('rank', [0, 1])
-def test_the_infinite_sampler_is_all_epochs_one_after_the_other(monkeypatch, rank):
-    """On each of two ranks, and from any position on."""
-    monkeypatch.setattr(mmengine.dataset.sampler, 'get_dist_info', lambda: (rank, 2))
+def test_the_infinite_sampler_is_all_epochs_one_after_the_other():
+    """From any position on."""
     finite, infinite = SeededSampler(range(7), seed=3), InfiniteSeededSampler(range(7), seed=3)
     expected = []
     for epoch in range(4):
@@ -197,4 +195,24 @@ def test_the_infinite_sampler_is_all_epochs_one_after_the_other(monkeypatch, ran
     for start in (0, 1, 4, 9):
         infinite.skip(start)
         drawn = [(int(index), index.seed, index.epoch) for index in itertools.islice(infinite, 16 - start)]
-        assert drawn == expected[start:]
+        assert drawn == expected[start:16]
+
+
+def test_processes_take_turns_in_the_endless_stream(monkeypatch):
+    """13 images, 2 and 3 processes: the batches of all together are those of one process, for ever."""
+
+    def drawn(rank, world_size, num):
+        monkeypatch.setattr(mmengine.dataset.sampler, 'get_dist_info', lambda: (rank, world_size))
+        sampler = InfiniteSeededSampler(range(13), seed=3)
+        return [(int(index), index.epoch) for index in itertools.islice(sampler, num)]
+
+    alone = drawn(0, 1, 60)
+    for world_size in (2, 3):
+        ranks = [drawn(rank, world_size, 60 // world_size) for rank in range(world_size)]
+        assert [index for turn in zip(*ranks, strict=True) for index in turn] == alone
+
+
+@pytest.mark.parametrize('seed', [-1, 1.5, 'a'])
+def test_seeds_are_whole_numbers_from_0(seed):
+    with pytest.raises(ValueError, match='must be a whole number from 0'):
+        SeededSampler(range(3), seed=seed)

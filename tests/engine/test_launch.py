@@ -60,7 +60,7 @@ def test_data_root_reaches_the_set_inside_a_wrapper(tmp_path):
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"config 'nowhere.py' does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"config 'nowhere.py' is no file"):
         load_config('nowhere.py')
     config = tmp_path / 'other.py'
     config.write_text("train_dataloader = dict(dataset=dict(type='Other'))")

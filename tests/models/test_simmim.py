@@ -241,3 +241,42 @@ def test_images_of_another_size_are_refused_with_words(tiny_model):
         ValueError, match='32x32 pixels, which do not tile images of 64x80; change the size of the crop'
     ):
         tiny_model.loss(torch.randn(1, 3, 64, 80), torch.ones(1, 4, 5, dtype=torch.bool))
+
+
+def test_a_stem_that_lets_hidden_pixels_through_is_refused(build_model, monkeypatch):
+    """A row of the table that is wrong: the encoder's first stage instead of the module that makes the tokens."""
+    from simmim_mm.models import stems
+
+    monkeypatch.setitem(stems.STEMS, 'SwinTransformer', stems.Stem('stages.0', overlapping=False))
+    with pytest.raises(ValueError, match='hidden pixels show in the features of SwinTransformer'):
+        build_model()
+
+
+def test_the_backbone_itself_is_no_stem(build_model):
+    with pytest.raises(ValueError, match="stem='' is no module of SwinTransformer"):
+        build_model(masker=dict(type='TokenMasker', stem=''))
+
+
+HOST_LOSS = dict(type='mmpretrain.PixelReconstructionLoss', criterion='L1')
+PREPROCESSOR = dict(type='MaskedImagePreprocessor')
+
+
+@pytest.mark.parametrize(
+    ('parts', 'message'),
+    [
+        (dict(masker='TokenMasker'), "model.masker='TokenMasker' is no config"),
+        (dict(neck='LinearDecoder'), "model.neck='LinearDecoder' is no config"),
+        (dict(head=dict(type='ReconstructionHead', loss=HOST_LOSS)), 'PixelReconstructionLoss is no loss of this'),
+        (dict(data_preprocessor=dict(type='mmengine.BaseDataPreprocessor')), 'does not say how many channels'),
+        (dict(data_preprocessor=dict(mean=[0.485] * 3, std=[0.229] * 3, **PREPROCESSOR)), 'units of 0 to 1'),
+        (dict(data_preprocessor=dict(mean=[float('nan')] * 3, **PREPROCESSOR)), 'finite'),
+    ],
+)
+def test_parts_of_other_packages_and_other_units_are_refused(build_model, parts, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(**parts)
+
+
+def test_a_reconstruction_has_the_size_of_its_image(build_model):
+    with pytest.raises(ValueError, match='do not tile images of 80x80'):
+        build_model().reconstruct(torch.zeros(1, 3, 80, 80), torch.zeros(1, 5, 5, dtype=torch.bool))

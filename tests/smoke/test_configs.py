@@ -26,6 +26,7 @@ def one_step(cfg: Config, data_root: str, work_dir: str, name: str) -> Runner:
         cfg.param_scheduler.warmup = 0
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
+    cfg.custom_hooks[0].by_epoch = False
     cfg.log_level = 'ERROR'
     runner = Runner.from_cfg(cfg)
     before = {key: value.clone() for key, value in runner.model.state_dict().items()}

@@ -129,8 +129,9 @@ def test_unreadable_files_are_listed_and_too_many_stop_the_run(tiny_config, tmp_
     lines = (tmp_path / 'run' / 'unreadable_images.txt').read_text().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith(f'{folder}/broken.jpg\t')
-    assert '1 images could not be read' in output
-    output = train(config, '--work-dir', str(tmp_path / 'strict'), status=2)
+    assert 'could not be read and were skipped: 1, listed in' in output
+    none = ['--cfg-options', 'train_dataloader.dataset.max_unreadable=0']
+    output = train(config, '--work-dir', str(tmp_path / 'strict'), *none, status=2)
     assert 'error: 1 of the 9 images' in output
     assert 'Traceback' not in output.rpartition('error:')[2]
     assert 'broken.jpg' in (tmp_path / 'strict' / 'unreadable_images.txt').read_text()
@@ -199,3 +200,26 @@ def test_tensorboard_gets_the_pictures(tiny_config, tmp_path):
     events = EventAccumulator(str(folder), size_guidance={'images': 0}).Reload()
     assert [event.step for event in events.Images('reconstruction')] == [2, 4]
     assert 'loss' in events.Tags()['scalars']
+
+
+def test_an_endless_sampler_for_epochs_is_refused(tiny_config, tmp_path):
+    sampler = ['--cfg-options', 'train_dataloader.sampler.type=InfiniteSeededSampler']
+    output = train(tiny_config(), '--work-dir', str(tmp_path / 'run'), *sampler, status=2)
+    assert 'error: InfiniteSeededSampler has no end, and train_cfg counts epochs' in output
+
+
+def test_a_checkpoint_that_does_not_fit_is_not_resumed(tiny_config, tmp_path):
+    config = tiny_config()
+    train(config, '--work-dir', str(tmp_path / 'run'))
+    wider = ['--cfg-options', 'model.backbone.arch.embed_dims=32']
+    output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', *wider, status=2)
+    assert 'epoch_2.pth' in output
+    assert 'is not of the model in this config' in output
+    (tmp_path / 'run' / 'epoch_2.pth').write_bytes(b'PK damaged')
+    output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', status=2)
+    assert 'is no PyTorch checkpoint, or a damaged one' in output
+
+
+def test_python_m_runs_the_tools(tmp_path):
+    assert 'usage: python -m simmim_mm {' in run(sys.executable, '-m', 'simmim_mm', status=2)
+    assert 'config file' in run(sys.executable, '-m', 'simmim_mm', 'show_masks', '--help')

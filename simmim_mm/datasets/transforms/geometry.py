@@ -171,7 +171,13 @@ class RandomFlip(BaseTransform):
 
 
 def _check_range(values: Sequence[float], name: str, upper: float) -> tuple[float, float]:
-    if len(values) != 2 or not 0 < values[0] <= values[1] <= upper:
+    if (
+        not isinstance(values, Sequence)
+        or len(values) != 2
+        or not all(isinstance(value, int | float) for value in values)
+        or not 0 < values[0] <= values[1] <= upper
+        or math.isinf(values[1])
+    ):
         limit = '' if math.isinf(upper) else f', at most {upper:g}'
         raise ValueError(f'{name}={values!r} is no range; use (smallest, largest), above 0{limit}')
     return float(values[0]), float(values[1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -11,7 +13,7 @@ from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from simmim_mm.registry import TRANSFORMS
 
 # TIFF's tags BitsPerSample and PlanarConfiguration.
-BITS, PLANES = 258, 284
+BITS, PHOTOMETRIC, PLANES = 258, 262, 284
 
 # EXIF's Orientation -> how to turn the stored image.
 ORIENTATIONS = {
@@ -25,18 +27,27 @@ ORIENTATIONS = {
 }
 
 
+def printable(text: str) -> str:
+    """A text on one line, with line breaks and what is not Unicode escaped."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+
+
 class UnreadableImageError(OSError):
     """An image file that cannot be read.
 
     Args:
         path: Which one.
         reason: Why.
+
+    Attributes:
+        path: Which one, on one line that any log can hold.
+        reason: Why, likewise.
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f'{path}: {reason}')
-        self.path = path
-        self.reason = reason
+        self.path = printable(path)
+        self.reason = printable(reason)
+        super().__init__(f'{self.path}: {self.reason}')
 
 
 @TRANSFORMS.register_module()
@@ -79,10 +90,14 @@ def read_rgb(path: str) -> np.ndarray:
         UnreadableImageError: See :class:`LoadImage`.
     """
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
+            raise UnreadableImageError(path, 'no regular file')
         with open(path, 'rb') as file:
             data = file.read()
         with Image.open(io.BytesIO(data)) as image:
             return _to_rgb(image)
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError as error:
         raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
     except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
@@ -91,16 +106,18 @@ def read_rgb(path: str) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     if image.mode in ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I'):
         values = np.asarray(_upright(image))
         if values.min() < 0 or values.max() > 65535:
             raise ValueError('it holds 32-bit integers; convert it to 8 or 16 bits a channel')
+        if tags.get(PHOTOMETRIC) == 0:
+            values = 65535 - values  # white is 0
         # 65535 / 255 is 257, rounded to the nearest.
         grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode == 'F':
         raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
         raise ValueError('it holds 16-bit colours plane by plane, which Pillow misreads; save them interleaved')
     if image.mode == 'P':

@@ -8,9 +8,10 @@ from typing import Any
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from simmim_mm.datasets.image_files import find_images
+from simmim_mm.datasets.randomness import check_seed
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.registry import HOOKS
 from simmim_mm.visualization import draw_reconstructions, fixed_batch, picture_pipeline, save_png
@@ -51,12 +52,16 @@ class ReconstructionHook(Hook):
         self.by_epoch = by_epoch
         self.num_images = num_images
         self.images = images
-        self.seed = seed
+        self.seed = check_seed(seed)
         self._batch: dict[str, Any] | None = None
         self._last_drawn = -1
 
     def before_train(self, runner: Runner) -> None:
         """Loads the images, so that a wrong folder is known at once."""
+        if self.by_epoch and self.interval and isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise ValueError(
+                'ReconstructionHook counts epochs, and train_cfg iterations; set by_epoch=False in the hook'
+            )
         self._load(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -84,6 +89,11 @@ class ReconstructionHook(Hook):
         else:
             samples = [{'img_path': path} for path in find_images(self.images)]
             self._batch = fixed_batch(samples.__getitem__, len(samples), transforms, self.num_images, self.seed)
+        if 'mask' not in self._batch:
+            raise ValueError(
+                'ReconstructionHook draws masked images, but the pipeline of the data that it takes them from draws no '
+                "masks; put dict(type='RandomPatchMask') into it"
+            )
 
     @master_only
     def _draw(self, runner: Runner, num_iters: int) -> None:

@@ -46,7 +46,7 @@ class UnreadableImagesHook(Hook):
         if not is_main_process() or not os.path.exists(path):
             return
         with open(path, encoding='utf-8') as file:
-            lines = list(dict.fromkeys(file.read().splitlines()))
+            lines = list(dict.fromkeys(filter(None, file.read().split('\n'))))
         with open(path, 'w', encoding='utf-8') as file:
             file.writelines(f'{line}\n' for line in lines)
         runner.logger.warning(f'Images that could not be read and were skipped: {len(lines)}, listed in {path}')

@@ -34,6 +34,9 @@ class ReconstructionHead(BaseModule):
         out_channels: What the decoder must predict for each position.
     """
 
+    target: Any
+    loss_fn: Any
+
     def __init__(
         self,
         image_channels: int,
@@ -49,7 +52,13 @@ class ReconstructionHead(BaseModule):
         self.target = build_derived(
             target or dict(type='simmim_mm.PixelTarget'), 'head.target', image_channels=image_channels
         )
-        self.loss_fn = MODELS.build(loss or dict(type='simmim_mm.L1Loss'))
+        self.loss_fn = build_derived(loss or dict(type='simmim_mm.L1Loss'), 'head.loss')
+        for part, slot in ((self.target, 'target'), (self.loss_fn, 'loss')):
+            if not hasattr(part, 'channels' if slot == 'target' else 'params_per_channel'):
+                raise ValueError(
+                    f'{type(part).__name__} is no {slot} of this package (see docs/architecture.md); change '
+                    f'model.head.{slot}'
+                )
 
     @property
     def out_channels(self) -> int:

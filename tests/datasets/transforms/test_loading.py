@@ -1,6 +1,7 @@
 """Files of all kinds become (H, W, 3) uint8 RGB, or an error that names them."""
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -394,3 +395,27 @@ def test_the_cause_is_kept(transform, tmp_path):
         transform('LoadImage')(dict(img_path=str(tmp_path / 'missing.jpg')))
     assert isinstance(error.value, OSError)
     assert isinstance(error.value.__cause__, FileNotFoundError)
+
+
+def test_a_pipe_is_refused_at_once(load, tmp_path):
+    """Reading it would wait for ever."""
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    with pytest.raises(UnreadableImageError, match=r'pipe.jpg: no regular file'):
+        load(tmp_path / 'pipe.jpg')
+
+
+def test_white_may_be_zero(load, tmp_path, grey):
+    """8- and 16-bit TIFFs whose smallest value is white."""
+    for values in (255 - grey, 65535 - grey.astype(np.uint16) * 257):
+        tifffile.imwrite(tmp_path / 'image.tif', values, photometric='miniswhite')
+        assert np.array_equal(load(tmp_path / 'image.tif')[..., 0], grey)
+
+
+def test_names_that_no_line_of_text_can_hold_are_escaped(load, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b'/new\nline\xff.png')
+    with open(path, 'wb') as file:
+        file.write(b'no image')
+    with pytest.raises(UnreadableImageError) as error:
+        load(path)
+    assert error.value.path.endswith(r'/new\nline\udcff.png')
+    str(error.value).encode()
