@@ -17,7 +17,7 @@ class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's default constructor, with parameters of equal settings in one group.
 
     The host makes a group of each parameter as soon as there is a ``paramwise_cfg``, and logs three lines for each. An
-    optimiser works group by group: 329 groups of Swin-B are 329 times its launches; here they are two.
+    optimiser works group by group: 330 groups of SimMIM with Swin-B are 330 times its launches; here they are two.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs: Any) -> None:
