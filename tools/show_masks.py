@@ -3,25 +3,17 @@
 
 import argparse
 
-from _bootstrap import whole_number
+from _bootstrap import add_picture_arguments, whole_number
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
-    parser.add_argument('--out', default='masks.png', help='the picture to write (default: %(default)s)')
     parser.add_argument('--num-masks', type=whole_number(1), default=4, help='masks an image (default: %(default)s)')
-    parser.add_argument(
-        '--max-images', type=whole_number(1), default=16, help='spread over what is named (default: %(default)s)'
-    )
-    parser.add_argument('--seed', type=whole_number(0), default=0, help='of the masks (default: %(default)s)')
     parser.add_argument(
         '--augment', action='store_true', help='with the random crops and flips of training, instead of central crops'
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_picture_arguments(parser, out='masks.png')
     return parser.parse_args()
 
 

@@ -3,22 +3,14 @@
 
 import argparse
 
-from _bootstrap import whole_number
+from _bootstrap import add_picture_arguments
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint', help='a checkpoint of the run')
-    parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
-    parser.add_argument('--out', default='reconstructions.png', help='the picture to write (default: %(default)s)')
-    parser.add_argument(
-        '--max-images', type=whole_number(1), default=16, help='spread over what is named (default: %(default)s)'
-    )
-    parser.add_argument('--seed', type=whole_number(0), default=0, help='of the masks (default: %(default)s)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_picture_arguments(parser, out='reconstructions.png')
     return parser.parse_args()
 
 

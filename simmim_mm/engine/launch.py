@@ -122,8 +122,9 @@ def _fit_loaders_to_machine(cfg: Config) -> None:
 
 def _set_precision(cfg: Config, precision: str) -> None:
     wrapper = cfg.optim_wrapper
-    for name in ('dtype', 'loss_scale', 'use_fsdp'):  # of the host's AmpOptimWrapper
-        wrapper.pop(name, None)
+    if wrapper.get('type') == 'AmpOptimWrapper':
+        for name in ('dtype', 'loss_scale', 'use_fsdp'):  # ours has no such options, or with another meaning
+            wrapper.pop(name, None)
     wrapper.type = 'simmim_mm.PrecisionOptimWrapper'
     wrapper.precision = precision
 

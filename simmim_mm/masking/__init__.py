@@ -9,7 +9,6 @@ from simmim_mm.masking.grid import (
     hidden_cells,
     hidden_weight,
     regrid,
-    scatter_cells,
 )
 from simmim_mm.masking.sampling import check_ratio, num_hidden_cells, random_cells
 
@@ -25,5 +24,4 @@ __all__ = [
     'num_hidden_cells',
     'random_cells',
     'regrid',
-    'scatter_cells',
 ]

@@ -118,25 +118,6 @@ def gather_cells(maps: Tensor, cells: Cells) -> Tensor:
     return patches[image, :, row, :, column]
 
 
-def scatter_cells(patches: Tensor, cells: Cells, base: Tensor) -> Tensor:
-    """Pastes cells into copies of dense maps: the inverse of :func:`gather_cells`.
-
-    Args:
-        patches: (N, C, s, s)
-        cells: Where the patches belong.
-        base: (B, C, h * s, w * s), what stays outside the selected cells.
-
-    Returns:
-        (B, C, h * s, w * s), a new tensor.
-    """
-    h, w = cells.grid_hw
-    s = patches.shape[-1]
-    out = base.clone()
-    image, row, column = _unravel(cells)
-    out.unflatten(-1, (w, s)).unflatten(-3, (h, s))[image, :, row, :, column] = patches
-    return out
-
-
 def hidden_weight(hidden: Tensor, cells: Cells, side: int) -> Tensor:
     """Which positions inside the selected cells are hidden.
 
@@ -149,11 +130,10 @@ def hidden_weight(hidden: Tensor, cells: Cells, side: int) -> Tensor:
         (N, 1, s, s) bool.
     """
     h, w = cells.grid_hw
-    fine_hw = (h * side, w * side)
     if hidden.shape[-2] <= h and hidden.shape[-1] <= w:
         per_cell = expand(hidden, (h, w)).flatten()[cells.positions]
         return per_cell[:, None, None, None].expand(-1, 1, side, side)
-    return gather_cells(regrid(hidden, fine_hw).unsqueeze(1), cells)
+    return gather_cells(regrid(hidden, (h * side, w * side)).unsqueeze(1), cells)
 
 
 def blank(images: Tensor, hidden: Tensor, value: float = 0.0) -> Tensor:

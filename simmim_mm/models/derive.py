@@ -24,8 +24,7 @@ def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
     Raises:
         ValueError: If the config contradicts a fact.
     """
-    if not isinstance(cfg, Mapping) or 'type' not in cfg:
-        raise ValueError(f'model.{slot}={cfg!r} is no config; write {slot}=dict(type=...)')
+    check_config(cfg, slot)
     for name, value in facts.items():
         if name in cfg and cfg[name] != value:
             raise ValueError(
@@ -33,3 +32,17 @@ def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
                 f'delete {name} from model.{slot}'
             )
     return MODELS.build({**cfg, **facts})
+
+
+def check_config(cfg: Any, slot: str) -> None:
+    """Checks that something is a config.
+
+    Args:
+        cfg: A dict with ``type``.
+        slot: Where it stands in the model's config.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if not isinstance(cfg, Mapping) or 'type' not in cfg:
+        raise ValueError(f'model.{slot}={cfg!r} is no config; write {slot}=dict(type=...)')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
-from simmim_mm.models.derive import build_derived
+from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
@@ -69,8 +69,7 @@ class SimMIM(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         masker = masker or dict(type='simmim_mm.TokenMasker')
-        if not isinstance(masker, Mapping):
-            raise ValueError(f"model.masker={masker!r} is no config; write masker=dict(type='TokenMasker')")
+        check_config(masker, 'masker')
         preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
         super().__init__(preprocessor, init_cfg)
         if not hasattr(preprocessor, 'channels'):

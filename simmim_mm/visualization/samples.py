@@ -26,17 +26,16 @@ from simmim_mm.registry import TRANSFORMS
 from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, tile, to_rgb
 
 
-def picture_pipeline(transforms: Iterable[dict | Callable]) -> list[Callable]:
+def picture_pipeline(transforms: Iterable[Callable]) -> list[Callable]:
     """A training pipeline without its augmentation: whole images, the same masks.
 
     Args:
-        transforms: Configs or built transforms.
+        transforms: Built transforms.
 
     Returns:
         Built transforms: random crops have become central ones of the same size, random flips are gone.
     """
-    built = [TRANSFORMS.build(transform) if isinstance(transform, dict) else transform for transform in transforms]
-    replaced = [CenterCrop(step.size) if isinstance(step, RandomResizedCrop) else step for step in built]
+    replaced = [CenterCrop(step.size) if isinstance(step, RandomResizedCrop) else step for step in transforms]
     return [step for step in replaced if not isinstance(step, RandomFlip)]
 
 

@@ -50,6 +50,14 @@ def test_amp_replaces_the_hosts_wrapper(tmp_path):
     assert wrapper == dict(type='simmim_mm.PrecisionOptimWrapper', precision='amp', optimizer=dict(type='SGD', lr=1.0))
 
 
+def test_a_configs_loss_scale_survives_the_option(tmp_path):
+    config = tmp_path / 'fp16.py'
+    config.write_text(
+        "optim_wrapper = dict(type='PrecisionOptimWrapper', precision='auto', loss_scale=dict(init_scale=512.0))"
+    )
+    assert load_config(str(config), precision='fp16').optim_wrapper.loss_scale == dict(init_scale=512.0)
+
+
 def test_data_root_reaches_the_set_inside_a_wrapper(tmp_path):
     config = tmp_path / 'repeat.py'
     config.write_text(

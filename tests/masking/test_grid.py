@@ -14,7 +14,6 @@ from simmim_mm.masking import (
     hidden_cells,
     hidden_weight,
     regrid,
-    scatter_cells,
 )
 
 small = st.integers(1, 4)
@@ -140,39 +139,20 @@ def test_gather_cuts_out_squares(mask, side, channels):
         assert torch.equal(patch, square)
 
 
-@given(masks(), small, st.integers(1, 3))
-def test_scatter_undoes_gather(mask, side, channels):
-    """Cutting out and pasting back changes nothing; pasting into zeros keeps hidden cells alone."""
-    batch, h, w = mask.shape
-    maps = torch.arange(1.0, 1 + batch * channels * h * side * w * side).view(batch, channels, h * side, w * side)
-    cells = hidden_cells(mask, (h, w))
-    patches = gather_cells(maps, cells)
-    assert torch.equal(scatter_cells(patches, cells, maps), maps)
-    base = torch.zeros_like(maps)
-    pasted = scatter_cells(patches, cells, base)
-    assert base.abs().sum() == 0
-    assert torch.equal(pasted != 0, expand(mask, maps.shape[-2:]).unsqueeze(1).expand_as(maps))
-    assert torch.equal(gather_cells(pasted, cells), patches)
-
-
-def test_gather_and_scatter_take_any_selection():
+def test_gather_takes_any_selection():
     """Cells need not be in order, nor come from a mask."""
     maps = torch.arange(2 * 4 * 6.0).view(2, 1, 4, 6)
     cells = Cells(torch.tensor([11, 0, 7]), (2, 3))  # image 1: lower right; image 0: upper left; image 1: upper middle
     patches = gather_cells(maps, cells)
     assert patches[:, 0].tolist() == [[[40, 41], [46, 47]], [[0, 1], [6, 7]], [[26, 27], [32, 33]]]
-    assert torch.equal(scatter_cells(patches, cells, maps), maps)
 
 
-def test_gradients_flow_through_gather_and_scatter():
+def test_gradients_flow_through_gather():
     """The gradient is 1 where a cell was taken and 0 elsewhere."""
     maps = torch.randn(1, 1, 4, 4, requires_grad=True)
     cells = Cells(torch.tensor([1]), (2, 2))
     gather_cells(maps, cells).sum().backward()
     assert maps.grad[0, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
-    patches = torch.zeros(1, 1, 2, 2, requires_grad=True)
-    scatter_cells(patches, cells, maps.detach()).sum().backward()
-    assert patches.grad.tolist() == [[[[1, 1], [1, 1]]]]
 
 
 @pytest.mark.parametrize('shape', [(5, 4), (4, 5), (4, 8), (1, 1), (0, 0)])
