@@ -68,4 +68,5 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=100, num_images=8),
     dict(type='UnreadableImagesHook'),
+    dict(type='SampleProgressHook'),
 ]

@@ -26,6 +26,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(host.OPTIM_WRAPPER_CONSTRUCTORS, 'simmim_mm.
 PARAM_SCHEDULERS = _child(host.PARAM_SCHEDULERS, 'simmim_mm.engine')
 WEIGHT_INITIALIZERS = _child(host.WEIGHT_INITIALIZERS, 'simmim_mm.models')
 METRICS = _child(host.METRICS, 'simmim_mm.evaluation')
+TASK_UTILS = _child(host.TASK_UTILS, 'simmim_mm.datasets.transforms')
 
 EVALUATOR = _child(host.EVALUATOR)
 LOG_PROCESSORS = _child(host.LOG_PROCESSORS)

@@ -15,6 +15,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),
     dict(type='UnreadableImagesHook'),
+    dict(type='SampleProgressHook'),
 ]
 
 env_cfg = dict(

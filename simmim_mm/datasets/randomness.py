@@ -11,10 +11,23 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import get_worker_info
+
+
+class Moment(NamedTuple):
+    """When in a training run a sample is used.
+
+    Attributes:
+        iteration: Of the training loop, from 0; the same for all samples of a batch, in all processes.
+        progress: Share of the run that has passed: 0 at the first iteration, 1 at the last.
+    """
+
+    iteration: int
+    progress: float
 
 
 class SampleIndex(int):
@@ -27,28 +40,33 @@ class SampleIndex(int):
         seed: The sampler's.
         epoch: The sampler's.
         drawn: The index that the sampler handed out.
+        moment: When in the run the sample is used; None where the sampler was not told how long the run is.
     """
 
     seed: int
     epoch: int
     drawn: int
+    moment: Moment | None
 
-    def __new__(cls, index: int, seed: int, epoch: int, drawn: int | None = None) -> SampleIndex:
-        """Makes an index that carries ``seed`` and ``epoch``."""
+    def __new__(
+        cls, index: int, seed: int, epoch: int, drawn: int | None = None, moment: Moment | None = None
+    ) -> SampleIndex:
+        """Makes an index that carries ``seed``, ``epoch`` and ``moment``."""
         self = super().__new__(cls, index)
         self.seed = seed
         self.epoch = epoch
         self.drawn = int(index if drawn is None else drawn)
+        self.moment = moment
         return self
 
-    def __getnewargs__(self) -> tuple[int, int, int, int]:  # type: ignore[override]
-        return int(self), self.seed, self.epoch, self.drawn
+    def __getnewargs__(self) -> tuple[int, int, int, int, Moment | None]:  # type: ignore[override]
+        return int(self), self.seed, self.epoch, self.drawn, self.moment
 
     def __mod__(self, other: int) -> SampleIndex:
-        return SampleIndex(int(self) % other, self.seed, self.epoch, self.drawn)
+        return SampleIndex(int(self) % other, *self.__getnewargs__()[1:])
 
     def __sub__(self, other: int) -> SampleIndex:
-        return SampleIndex(int(self) - other, self.seed, self.epoch, self.drawn)
+        return SampleIndex(int(self) - other, *self.__getnewargs__()[1:])
 
 
 def check_seed(seed: int) -> int:
@@ -81,6 +99,23 @@ def sample_rng(index: int) -> np.random.Generator:
     if isinstance(index, SampleIndex):
         return np.random.default_rng((index.seed, index.epoch, index.drawn))
     return rng_of({})
+
+
+def sample_facts(index: int) -> dict[str, Any]:
+    """What a data set adds to a sample for the transforms.
+
+    Args:
+        index: What the sampler handed out.
+
+    Returns:
+        ``rng``, the sample's generator. With a :class:`SampleIndex` that has a moment also ``progress`` (share of the
+        run that has passed) and ``batch`` (seed and iteration, the same for all samples of a batch).
+    """
+    facts: dict[str, Any] = {'rng': sample_rng(index)}
+    if isinstance(index, SampleIndex) and index.moment is not None:
+        facts['progress'] = index.moment.progress
+        facts['batch'] = (index.seed, index.moment.iteration)
+    return facts
 
 
 def rng_of(results: dict) -> np.random.Generator:

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dataset import DefaultSampler
 
-from simmim_mm.datasets.randomness import SampleIndex, check_seed
+from simmim_mm.datasets.randomness import Moment, SampleIndex, check_seed
 from simmim_mm.registry import DATA_SAMPLERS
+
+
+class Pace(NamedTuple):
+    """How long a training run is.
+
+    Attributes:
+        batch_size: Samples of a batch in one process.
+        iters_per_epoch: Batches of an epoch.
+        max_iters: Batches of the run.
+    """
+
+    batch_size: int
+    iters_per_epoch: int
+    max_iters: int
+
+    def moment(self, epoch: int, position: int) -> Moment:
+        """When the sample at a position of an epoch, as one process counts them, is used."""
+        iteration = epoch * self.iters_per_epoch + position // self.batch_size
+        return Moment(iteration, min(1.0, iteration / max(1, self.max_iters - 1)))
 
 
 @DATA_SAMPLERS.register_module()
@@ -19,16 +38,22 @@ class SeededSampler(DefaultSampler):
 
     With it, the crop, flip and mask of a sample depend on (seed, epoch, sample) alone: not on the number of workers, on
     the number of processes, or on timing. Order and sharding are the host's.
+
+    Attributes:
+        pace: How long the run is; :class:`~simmim_mm.engine.SampleProgressHook` says it. Then indices carry the moment
+            at which the sample is used, for what changes in the course of a run, such as the mask ratio.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         check_seed(self.seed)
+        self.pace: Pace | None = None
 
     def __iter__(self) -> Iterator[int]:
         """Yields this process's share of the epoch's indices."""
-        for index in super().__iter__():
-            yield SampleIndex(index, self.seed, self.epoch)
+        for position, index in enumerate(super().__iter__()):
+            moment = None if self.pace is None else self.pace.moment(self.epoch, position)
+            yield SampleIndex(index, self.seed, self.epoch, moment=moment)
 
 
 @DATA_SAMPLERS.register_module()
@@ -49,9 +74,15 @@ class InfiniteSeededSampler(SeededSampler):
         """Yields this process's share of the endless stream of all epochs' indices."""
         first, begin = divmod(self._num_skipped * self.world_size + self.rank, len(self.dataset))
         stream = itertools.chain.from_iterable(self._all_of(epoch) for epoch in itertools.count(first))
-        return itertools.islice(stream, begin, None, self.world_size)
+        own = itertools.islice(stream, begin, None, self.world_size)
+        if self.pace is None:
+            return own
+        return (
+            SampleIndex(index, index.seed, index.epoch, moment=self.pace.moment(0, position))
+            for position, index in enumerate(own, start=self._num_skipped)
+        )
 
-    def _all_of(self, epoch: int) -> Iterator[int]:
+    def _all_of(self, epoch: int) -> Iterator[SampleIndex]:
         """All indices of an epoch, those of the other processes too."""
         num = len(self.dataset)
         generator = torch.Generator().manual_seed(self.seed + epoch)  # as the host's sampler draws them

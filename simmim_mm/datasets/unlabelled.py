@@ -11,7 +11,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
-from simmim_mm.datasets.randomness import sample_rng, seeded_globals
+from simmim_mm.datasets.randomness import sample_facts, seeded_globals
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.loading import UnreadableImageError
 from simmim_mm.registry import DATASETS
@@ -99,13 +99,14 @@ class UnlabelledImages(BaseDataset):
         """
         if not self._fully_initialized:
             self.full_init()
-        rng = sample_rng(index)
+        facts = sample_facts(index)
+        rng = facts['rng']
         position = int(index)
         with seeded_globals(rng):
             while True:
                 if not self._unreadable[position]:
                     try:
-                        return self.pipeline({**self.get_data_info(position), 'rng': rng})
+                        return self.pipeline({**self.get_data_info(position), **facts})
                     except UnreadableImageError as error:
                         self._skip(position, error)
                 elif self._unreadable.all():  # other processes may have found the last ones

@@ -1,6 +1,6 @@
 """Optimisation, schedules, hooks and launching."""
 
-from simmim_mm.engine.hooks import ReconstructionHook, UnreadableImagesHook
+from simmim_mm.engine.hooks import ReconstructionHook, SampleProgressHook, UnreadableImagesHook
 from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
@@ -10,5 +10,6 @@ __all__ = [
     'MergedGroupsConstructor',
     'PrecisionOptimWrapper',
     'ReconstructionHook',
+    'SampleProgressHook',
     'UnreadableImagesHook',
 ]

@@ -189,15 +189,29 @@ class SimMIM(BaseModel):
         Raises:
             ValueError: If the encoder does not take images of this size.
         """
-        height, width = images.shape[-2:]
+        return self.check_image_size((images.shape[-2], images.shape[-1]))
+
+    def check_image_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
+        """Checks that the encoder takes images of a size.
+
+        Args:
+            image_hw: (H, W)
+
+        Returns:
+            (h, w) of the last feature map.
+
+        Raises:
+            ValueError: If it does not.
+        """
+        height, width = image_hw
         stride = self.layout.stride
         if height % stride or width % stride:
             raise ValueError(
                 f'the encoder makes one feature of {stride}x{stride} pixels, which do not tile images of '
                 f'{height}x{width}; change the size of the crop in the pipeline'
             )
-        if (height, width) not in self._probed_sizes:
+        if image_hw not in self._probed_sizes:
             stem = find_stem(self.backbone, self.masker.stem)
-            probe_backbone(self.backbone, stem, images.shape[1], (height, width))
-            self._probed_sizes.add((height, width))
+            probe_backbone(self.backbone, stem, self.data_preprocessor.channels, image_hw)
+            self._probed_sizes.add(image_hw)
         return height // stride, width // stride

@@ -15,7 +15,7 @@ from mmengine.registry import init_default_scope
 
 from simmim_mm.datasets.collate import stack_samples
 from simmim_mm.datasets.image_files import find_images
-from simmim_mm.datasets.randomness import SampleIndex, sample_rng, seeded_globals
+from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, seeded_globals
 from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedCrop, UnreadableImageError
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.masks import MaskGenerator
@@ -42,6 +42,8 @@ def picture_pipeline(transforms: Iterable[Callable]) -> list[Callable]:
 def load_sample(sample: dict, transforms: Sequence[Callable], position: int, seed: int = 0) -> dict[str, Any]:
     """Loads one sample with a mask that depends on nothing but the seed and the position.
 
+    Ratios that follow a schedule are those of the end of training.
+
     Args:
         sample: What a data set knows of it, such as ``{'img_path': ...}``.
         transforms: Built transforms, from loading to packing.
@@ -51,9 +53,9 @@ def load_sample(sample: dict, transforms: Sequence[Callable], position: int, see
     Returns:
         The packed sample.
     """
-    rng = sample_rng(SampleIndex(position, seed, epoch=0))
-    results: dict = {**sample, 'rng': rng}
-    with seeded_globals(rng):
+    index = SampleIndex(position, seed, epoch=0, moment=Moment(iteration=0, progress=1.0))
+    results: dict = {**sample, **sample_facts(index)}
+    with seeded_globals(results['rng']):
         for transform in transforms:
             results = transform(results)
     return results

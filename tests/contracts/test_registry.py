@@ -63,7 +63,12 @@ def minimal_arguments(tiny_swin, image_folder):
         'MergedGroupsConstructor': lambda: dict(optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0))),
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
         'ReconstructionHook': dict,
+        'SampleProgressHook': dict,
         'UnreadableImagesHook': dict,
+        # schedules of the mask ratio
+        'ConstantRatio': dict,
+        'CosineRatio': lambda: dict(start=0.3, end=0.7),
+        'LinearRatio': lambda: dict(start=0.3, end=0.7),
     }
 
 

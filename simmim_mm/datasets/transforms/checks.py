@@ -17,9 +17,10 @@ def check_pipeline(transforms: Iterable) -> None:
     Raises:
         ValueError: If the cells do not divide the crop.
     """
-    image_hw = None
+    sizes: list[tuple[int, int]] = []
     for transform in transforms:
         if isinstance(transform, RandomResizedCrop | CenterCrop):
-            image_hw = transform.size
-        elif isinstance(transform, MaskGenerator) and image_hw is not None:
-            transform.grid_of(image_hw)
+            sizes = [transform.size, *(getattr(transform, 'sizes', None) or [])]
+        elif isinstance(transform, MaskGenerator):
+            for image_hw in sizes:
+                transform.grid_of(image_hw)

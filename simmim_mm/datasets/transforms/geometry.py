@@ -69,6 +69,8 @@ class RandomResizedCrop(BaseTransform):
         size: Side of the square result, or (height, width).
         scale: Smallest and largest share of the image's area.
         ratio: Smallest and largest width/height of the box, relative to that of ``size``.
+        sizes: Several sizes to train at. Each batch gets one of them at random, the same for all its images and in all
+            processes; ``size`` is then that of pictures. None for ``size`` alone.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -81,21 +83,41 @@ class RandomResizedCrop(BaseTransform):
         size: int | Sequence[int],
         scale: tuple[float, float] = (0.67, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        sizes: Sequence[int | Sequence[int]] | None = None,
     ) -> None:
         self.size = check_size(size)
+        if sizes is not None and (not isinstance(sizes, Sequence) or isinstance(sizes, str) or not sizes):
+            raise ValueError(f'sizes={sizes!r} of RandomResizedCrop must be a list of sizes, such as [160, 192, 224]')
+        self.sizes = None if sizes is None else [check_size(each, 'sizes') for each in sizes]
         self.scale = _check_range(scale, 'scale', upper=1.0)
         self.ratio = _check_range(ratio, 'ratio', upper=math.inf)
 
     def transform(self, results: dict) -> dict:
         """Crops and resizes one image."""
         image = results['img']
-        top, left, height, width = self._draw_box(image.shape[0], image.shape[1], rng_of(results))
-        results['img'] = resize(image[top : top + height, left : left + width], self.size)
-        results['img_shape'] = self.size
+        size = self._size_of(results)
+        top, left, height, width = self._draw_box(image.shape[0], image.shape[1], rng_of(results), size)
+        results['img'] = resize(image[top : top + height, left : left + width], size)
+        results['img_shape'] = size
         return results
 
-    def _draw_box(self, height: int, width: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
-        aspect = self.size[1] / self.size[0]
+    def _size_of(self, results: dict) -> tuple[int, int]:
+        """The size of the batch that a sample belongs to."""
+        if self.sizes is None:
+            return self.size
+        if 'batch' not in results:
+            raise ValueError(
+                f'sizes={self.sizes} of RandomResizedCrop change from batch to batch, and this sample does not know '
+                "its batch: use sampler=dict(type='SeededSampler') in train_dataloader and add "
+                "dict(type='SampleProgressHook') to custom_hooks"
+            )
+        return self.sizes[int(np.random.default_rng(results['batch']).integers(len(self.sizes)))]
+
+    def _draw_box(
+        self, height: int, width: int, rng: np.random.Generator, size: tuple[int, int] | None = None
+    ) -> tuple[int, int, int, int]:
+        out_h, out_w = size or self.size
+        aspect = out_w / out_h
         low, high = self.ratio[0] * aspect, self.ratio[1] * aspect
         for _ in range(self.MAX_ATTEMPTS):
             area = height * width * rng.uniform(*self.scale)
@@ -112,7 +134,8 @@ class RandomResizedCrop(BaseTransform):
         return (height - box_h) // 2, (width - box_w) // 2, box_h, box_w
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio})'
+        sizes = '' if self.sizes is None else f', sizes={self.sizes}'
+        return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio}{sizes})'
 
 
 @TRANSFORMS.register_module()

@@ -3,6 +3,16 @@
 from simmim_mm.datasets.transforms.masks.base import MaskGenerator
 from simmim_mm.datasets.transforms.masks.blockwise import BlockwiseMask
 from simmim_mm.datasets.transforms.masks.random_patch import RandomPatchMask
+from simmim_mm.datasets.transforms.masks.ratio_schedules import ConstantRatio, CosineRatio, LinearRatio, RatioSchedule
 from simmim_mm.datasets.transforms.masks.square import SquareMask
 
-__all__ = ['BlockwiseMask', 'MaskGenerator', 'RandomPatchMask', 'SquareMask']
+__all__ = [
+    'BlockwiseMask',
+    'ConstantRatio',
+    'CosineRatio',
+    'LinearRatio',
+    'MaskGenerator',
+    'RandomPatchMask',
+    'RatioSchedule',
+    'SquareMask',
+]

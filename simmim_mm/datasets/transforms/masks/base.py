@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 
 from simmim_mm.datasets.randomness import rng_of
+from simmim_mm.datasets.transforms.masks.ratio_schedules import RatioSchedule
 from simmim_mm.masking import check_ratio
+from simmim_mm.registry import TASK_UTILS
 
 
 class MaskGenerator(BaseTransform):
@@ -21,17 +25,24 @@ class MaskGenerator(BaseTransform):
 
     Args:
         mask_patch_size: Side of a cell in pixels; must divide both sides of the image.
-        mask_ratio: Share of the cells to hide, 0 to 1.
+        mask_ratio: Share of the cells to hide, 0 to 1; or the config of a schedule, for a share that changes in the
+            course of training: ``dict(type='LinearRatio', start=0.3, end=0.75)``.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, mask_patch_size: int = 32, mask_ratio: float = 0.6) -> None:
+    def __init__(self, mask_patch_size: int = 32, mask_ratio: float | dict[str, Any] = 0.6) -> None:
         if not isinstance(mask_patch_size, int) or isinstance(mask_patch_size, bool) or mask_patch_size < 1:
             raise ValueError(f'mask_patch_size={mask_patch_size!r} is no side of a cell in pixels; use 32, for example')
         self.mask_patch_size = mask_patch_size
-        self.mask_ratio = check_ratio(mask_ratio)
+        self.mask_ratio: float | RatioSchedule
+        if isinstance(mask_ratio, Mapping):
+            self.mask_ratio = TASK_UTILS.build(mask_ratio)
+            if not isinstance(self.mask_ratio, RatioSchedule):
+                raise ValueError(f"mask_ratio={mask_ratio!r} is no schedule; use dict(type='LinearRatio', ...)")
+        else:
+            self.mask_ratio = check_ratio(mask_ratio)
 
     @abstractmethod
     def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
@@ -68,10 +79,30 @@ class MaskGenerator(BaseTransform):
             raise ValueError(f'mask_patch_size={size} does not divide {image}; {advice}')
         return height // size, width // size
 
+    def ratio_of(self, results: dict) -> float:
+        """The share of the cells to hide in a sample.
+
+        Args:
+            results: The sample, with its ``progress`` (see
+                :func:`~simmim_mm.datasets.randomness.sample_facts`) where the ratio follows a schedule.
+
+        Raises:
+            ValueError: If it follows a schedule and the sample does not know how far the run is.
+        """
+        if not isinstance(self.mask_ratio, RatioSchedule):
+            return self.mask_ratio
+        if 'progress' not in results:
+            raise ValueError(
+                f'mask_ratio={self.mask_ratio!r} follows the progress of training, which this sample does not know: in '
+                "training, use sampler=dict(type='SeededSampler') and add dict(type='SampleProgressHook') to "
+                'custom_hooks; in validation, give a number, so that its results can be compared'
+            )
+        return self.mask_ratio.ratio(results['progress'])
+
     def transform(self, results: dict) -> dict:
         """Draws the mask of one sample."""
         grid_hw = self.grid_of(results['img'].shape[:2])
-        results['mask'] = self._draw(grid_hw, self.mask_ratio, rng_of(results), results)
+        results['mask'] = self._draw(grid_hw, self.ratio_of(results), rng_of(results), results)
         return results
 
     def __repr__(self) -> str:

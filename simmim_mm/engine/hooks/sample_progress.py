@@ -1,0 +1,72 @@
+"""Lets samples know how far training is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from simmim_mm.datasets.sampler import Pace, SeededSampler
+from simmim_mm.datasets.transforms import MaskGenerator, RandomResizedCrop
+from simmim_mm.datasets.transforms.masks import RatioSchedule
+from simmim_mm.datasets.wrappers import base_datasets
+from simmim_mm.models import SimMIM
+from simmim_mm.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SampleProgressHook(Hook):
+    """Tells the sampler how long the run is, for what changes in its course: ratio schedules and sizes of batches.
+
+    The moment travels to the loader's workers with each sample's index, so ratio and size follow from the iteration
+    that uses the sample: not from when a worker made it, and the same after a resume. A scheduled ratio is logged as
+    ``mask_ratio``.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(self) -> None:
+        self._pace: Pace | None = None
+        self._schedules: list[RatioSchedule] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Measures the run, and tries all sizes of batches on the model.
+
+        Raises:
+            ValueError: If the sampler cannot hand the moment on, or the encoder does not take one of the sizes.
+        """
+        loader, sampler = runner.train_dataloader, runner.train_dataloader.sampler
+        transforms = [
+            transform
+            for dataset in base_datasets(loader.dataset)
+            for transform in getattr(dataset.pipeline, 'transforms', [])
+        ]
+        generators = [transform for transform in transforms if isinstance(transform, MaskGenerator)]
+        self._schedules = [
+            generator.mask_ratio for generator in generators if isinstance(generator.mask_ratio, RatioSchedule)
+        ]
+        sizes = [
+            size
+            for transform in transforms
+            if isinstance(transform, RandomResizedCrop)
+            for size in transform.sizes or ()
+        ]
+        if isinstance(sampler, SeededSampler) and loader.batch_size:
+            self._pace = sampler.pace = Pace(loader.batch_size, len(loader), runner.max_iters)
+        elif self._schedules or sizes:
+            raise ValueError(
+                f'mask ratios or sizes change in the course of the run, which {type(sampler).__name__} does not hand '
+                "on to the samples; use sampler=dict(type='SeededSampler') in train_dataloader, without batch_sampler"
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if isinstance(model, SimMIM):
+            for size in sizes:
+                model.check_image_size(size)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Logs the ratio of this iteration, if it follows a schedule."""
+        if self._pace is not None and self._schedules:
+            progress = self._pace.moment(0, runner.iter * self._pace.batch_size).progress
+            runner.message_hub.update_scalar('train/mask_ratio', self._schedules[0].ratio(progress))
