@@ -15,8 +15,13 @@ DATA = 'data/simmim_demo'  # as in the config
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, epilog='Further options go to tools/train.py.')
-    parser.add_argument('--work-dir', default='work_dirs/simmim_demo', help='where the run goes (default: %(default)s)')
-    return parser.parse_known_args()
+    parser.add_argument(
+        'config', nargs='?', default=str(CONFIG), help='simmim_demo.py, or one of configs/demo (default: the former)'
+    )
+    parser.add_argument('--work-dir', help='where the run goes (default: work_dirs/NAME_OF_THE_CONFIG)')
+    args, train_args = parser.parse_known_args()
+    args.work_dir = args.work_dir or f'work_dirs/{Path(args.config).stem}'
+    return args, train_args
 
 
 def main() -> None:
@@ -28,7 +33,7 @@ def main() -> None:
     with user_errors():
         num_training, num_held_out = make_photographs(DATA)
         print(f'{num_training} photographs for training and {num_held_out} held out are in {DATA}', flush=True)
-        command = [sys.executable, str(TOOLS / 'train.py'), str(CONFIG), '--work-dir', args.work_dir, *train_args]
+        command = [sys.executable, str(TOOLS / 'train.py'), args.config, '--work-dir', args.work_dir, *train_args]
         status = subprocess.run(command, check=False).returncode
         if status:
             raise SystemExit(status)
