@@ -1,6 +1,14 @@
 """The parts of SimMIM: maskers hide, decoders decode, heads score."""
 
-from simmim_mm.models.decoders import Decoder, LinearDecoder, MLPDecoder
+from simmim_mm.models.decoders import (
+    CrossAttentionDecoder,
+    Decoder,
+    DeconvDecoder,
+    LinearDecoder,
+    MLPDecoder,
+    SwinDecoder,
+    TransformerDecoder,
+)
 from simmim_mm.models.heads import ReconstructionHead
 from simmim_mm.models.init import ResPostNormInit
 from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
@@ -10,7 +18,9 @@ from simmim_mm.models.simmim import SimMIM
 from simmim_mm.models.targets import PixelTarget
 
 __all__ = [
+    'CrossAttentionDecoder',
     'Decoder',
+    'DeconvDecoder',
     'L1Loss',
     'L2Loss',
     'LinearDecoder',
@@ -21,5 +31,7 @@ __all__ = [
     'ResPostNormInit',
     'SimMIM',
     'SmoothL1Loss',
+    'SwinDecoder',
     'TokenMasker',
+    'TransformerDecoder',
 ]

@@ -46,6 +46,10 @@ def minimal_arguments(tiny_swin, image_folder):
         'RandomPatchMask': dict,
         'RandomResizedCrop': lambda: dict(size=8),
         # MODELS
+        'CrossAttentionDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
+        'DeconvDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
+        'SwinDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
+        'TransformerDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'MLPDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'L1Loss': dict,
         'ResPostNormInit': dict,

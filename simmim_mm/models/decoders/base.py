@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from simmim_mm.masking import Cells, gather_cells
+from simmim_mm.models.decoders.checks import check_whole
 
 
 class Decoder(BaseModule):
@@ -21,10 +22,17 @@ class Decoder(BaseModule):
         out_channels: Channels of the prediction, per position.
         upscale: Positions of the prediction per side of a cell of the feature map (``s``).
         init_cfg: MMEngine's.
+
+    Raises:
+        ValueError: If one of the three is no whole number from 1.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, upscale: int, init_cfg: dict | None = None) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, upscale: int, init_cfg: dict | list[dict] | None = None
+    ) -> None:
         super().__init__(init_cfg)
+        for name, value in (('in_channels', in_channels), ('out_channels', out_channels), ('upscale', upscale)):
+            check_whole(value, name, type(self).__name__)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.upscale = upscale

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from torch import nn
-
 from simmim_mm.models.decoders.pointwise import PointwiseDecoder
 from simmim_mm.registry import MODELS
 
@@ -22,5 +20,4 @@ class LinearDecoder(PointwiseDecoder):
     """
 
     def __init__(self, in_channels: int, out_channels: int, upscale: int, init_cfg: dict | None = None) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, out_channels * upscale**2, kernel_size=1)]
-        super().__init__(layers, in_channels, out_channels, upscale, init_cfg)
+        super().__init__((), in_channels, out_channels, upscale, init_cfg)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
-
+from simmim_mm.models.decoders.checks import check_whole
 from simmim_mm.models.decoders.pointwise import PointwiseDecoder
 from simmim_mm.registry import MODELS
 
@@ -31,12 +30,7 @@ class MLPDecoder(PointwiseDecoder):
         hidden_channels: int | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        if hidden_channels is not None:
+            check_whole(hidden_channels, 'hidden_channels', 'MLPDecoder')
         width = in_channels if hidden_channels is None else hidden_channels
-        if not isinstance(width, int) or isinstance(width, bool) or width < 1:
-            raise ValueError(f'hidden_channels={width!r} of MLPDecoder must be a whole number from 1, or None')
-        layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, width, kernel_size=1),
-            nn.GELU(),
-            nn.Conv2d(width, out_channels * upscale**2, kernel_size=1),
-        ]
-        super().__init__(layers, in_channels, out_channels, upscale, init_cfg)
+        super().__init__((width,), in_channels, out_channels, upscale, init_cfg)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -15,8 +18,7 @@ class PointwiseDecoder(Decoder):
     For selected cells, the convolutions are matrix products of their features alone.
 
     Args:
-        layers: Convolutions with kernels of one pixel, and activations, from ``in_channels`` to
-            ``out_channels * upscale**2`` channels.
+        widths: Channels between the convolutions; a GELU follows each convolution but the last.
         in_channels: See :class:`Decoder`, for this and the next three.
         out_channels: Channels of the prediction.
         upscale: Positions per side of a cell.
@@ -24,9 +26,13 @@ class PointwiseDecoder(Decoder):
     """
 
     def __init__(
-        self, layers: list[nn.Module], in_channels: int, out_channels: int, upscale: int, init_cfg: dict | None = None
+        self, widths: Sequence[int], in_channels: int, out_channels: int, upscale: int, init_cfg: dict | None = None
     ) -> None:
         super().__init__(in_channels, out_channels, upscale, init_cfg)
+        layers: list[nn.Module] = []
+        for before, width in pairwise((in_channels, *widths)):
+            layers += [nn.Conv2d(before, width, kernel_size=1), nn.GELU()]
+        layers.append(nn.Conv2d((in_channels, *widths)[-1], out_channels * upscale**2, kernel_size=1))
         self.decoder = nn.Sequential(*layers, nn.PixelShuffle(upscale))
 
     def decode(self, features: Tensor, hidden: Tensor) -> Tensor:
