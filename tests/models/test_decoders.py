@@ -1,5 +1,7 @@
 """Decoders whose cells look at each other."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,6 +21,7 @@ TINY = {
     'SwinDecoder': dict(arch=ARCH, window_size=3),
     'TransformerDecoder': dict(embed_dims=16, depth=2, num_heads=2, mlp_ratio=2.0),
 }
+NECKS = {name: dict(type=name, **kwargs) for name, kwargs in TINY.items()}
 TRANSFORMERS = ['CrossAttentionDecoder', 'TransformerDecoder']
 
 
@@ -127,6 +130,26 @@ def test_the_initialisation_is_drawn(name):
         assert 0.01 < getattr(decoder, key).std() < 0.03
     mine = build(name, init_cfg=dict(type='Constant', layer='Linear', val=0.5))
     assert (mine.projection.weight == 0.5).all()
+
+
+def test_learned_tokens_and_tables_are_exempt_from_weight_decay(build_model):
+    """By the recipe of the configs: 1-d parameters, and Swin's tables by their name."""
+    from mmengine.config import Config
+    from mmengine.optim import build_optim_wrapper
+
+    cfg = Config.fromfile(Path(__file__).parents[2] / 'configs' / 'simmim_swin_base.py')
+    cfg.optim_wrapper.precision = 'fp32'
+    decayed = {}
+    for name in ('CrossAttentionDecoder', 'SwinDecoder'):
+        model = build_model(neck=NECKS[name])
+        groups = build_optim_wrapper(model, cfg.optim_wrapper).param_groups
+        decay = {id(value): group['weight_decay'] for group in groups for value in group['params']}
+        decayed.update({key: decay[id(value)] > 0 for key, value in model.neck.named_parameters()})
+    exempt = {key.rpartition('.')[2] for key, value in decayed.items() if not value}
+    assert exempt == {'bias', 'weight', 'query', 'empty_key', 'relative_position_bias_table'}
+    assert {key for key, value in decayed.items() if value} == {
+        key for key in decayed if key.endswith('weight') and 'norm' not in key
+    }
 
 
 @pytest.mark.parametrize('name', sorted(TINY))
@@ -348,8 +371,6 @@ def test_with_everything_hidden_images_do_not_differ():
 
 
 # In a model.
-
-NECKS = {name: dict(type=name, **kwargs) for name, kwargs in TINY.items()}
 
 
 @pytest.mark.parametrize('name', sorted(TINY))

@@ -49,8 +49,9 @@ class CrossAttentionDecoder(ContextDecoder):
     ) -> None:
         mlp_width = check_transformer(embed_dims, depth, num_heads, mlp_ratio, type(self).__name__)
         super().__init__(in_channels, out_channels, upscale, embed_dims, init_cfg=init_cfg)
-        self.query = nn.Parameter(torch.zeros(1, 1, embed_dims))
-        self.empty_key = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        # With one dimension, as the recipes exempt such parameters from weight decay.
+        self.query = nn.Parameter(torch.zeros(embed_dims))
+        self.empty_key = nn.Parameter(torch.zeros(embed_dims))
         self.embed = nn.Linear(in_channels, embed_dims)
         self.key_norm = nn.LayerNorm(embed_dims)
         self.blocks = ModuleList(CrossAttentionBlock(embed_dims, num_heads, mlp_width) for _ in range(depth))
@@ -68,7 +69,7 @@ class CrossAttentionDecoder(ContextDecoder):
         grid_hw = (grid[0], grid[1])
         positions = sincos_positions(grid_hw, self.query)
         keys = self.embed(features.flatten(2).transpose(1, 2)) + positions
-        keys = self.key_norm(torch.cat([self.empty_key.expand(batch, -1, -1), keys], dim=1))
+        keys = self.key_norm(torch.cat([self.empty_key.expand(batch, 1, -1), keys], dim=1))
         # A cell that is hidden in part is seen in part: it counts as visible.
         seen = F.pad(regrid(~hidden, grid_hw).flatten(1), (1, 0), value=True)
         queries = (self.query + positions).expand(batch, -1, -1)
