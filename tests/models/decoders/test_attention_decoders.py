@@ -99,10 +99,12 @@ def test_cross_attention_block_equals_a_loop(build):
 
 
 def test_with_everything_hidden_images_do_not_differ(build, some_input):
-    """There is nothing but the learned tokens to attend to, and every parameter but the embedding's learns."""
+    """There is nothing but the learned key to attend to: it learns, the embedding of features does not."""
     decoder = build('CrossAttentionDecoder')
     features, _ = some_input()
     prediction = decoder(features, torch.ones(2, 3, 5, dtype=torch.bool))
     torch.testing.assert_close(prediction[0], prediction[1], rtol=1e-12, atol=1e-12)
     (prediction * torch.randn_like(prediction)).sum().backward()
     assert all(torch.isfinite(value.grad).all() for value in decoder.parameters())
+    assert decoder.empty_key.grad.any()
+    assert not decoder.embed.weight.grad.any()
