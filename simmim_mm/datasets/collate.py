@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmengine.dataset import default_collate
 
+from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.registry import FUNCTIONS
 
 
@@ -19,12 +20,12 @@ def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
             its loader hands the mark on.
 
     Returns:
-        ``inputs`` (B, C, H, W) uint8, ``mask`` (B, h, w) bool, and the other keys as lists.
+        ``inputs`` (B, C, H, W) uint8, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as lists.
 
     Raises:
         ValueError: If images or masks differ in shape.
     """
-    for name in ('inputs', 'mask'):
+    for name in ('inputs', *MASK_KEYS):
         shapes = {tuple(sample[name].shape): sample for sample in samples if name in sample}
         if len(shapes) > 1:
             found = ' and '.join(f'{shape} of {sample.get("img_path")!r}' for shape, sample in list(shapes.items())[:2])

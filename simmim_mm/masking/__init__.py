@@ -7,6 +7,7 @@ from simmim_mm.masking.grid import (
     expand,
     gather_cells,
     hidden_cells,
+    hidden_share,
     hidden_weight,
     regrid,
 )
@@ -20,6 +21,7 @@ __all__ = [
     'expand',
     'gather_cells',
     'hidden_cells',
+    'hidden_share',
     'hidden_weight',
     'num_hidden_cells',
     'random_cells',

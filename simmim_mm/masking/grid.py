@@ -61,15 +61,27 @@ def coarsen(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
     Raises:
         ValueError: If the coarser grid does not divide the mask's grid.
     """
-    (h, w), (coarse_h, coarse_w) = mask.shape[-2:], grid_hw
-    if (h, w) == (coarse_h, coarse_w):
+    if tuple(mask.shape[-2:]) == tuple(grid_hw):
         return mask
-    if h % coarse_h or w % coarse_w:
-        raise ValueError(
-            f'a mask of {h}x{w} cells does not fit a grid of {coarse_h}x{coarse_w}: the cells of one must be a '
-            'multiple of the cells of the other in both directions; change mask_patch_size of the mask transform'
-        )
-    return mask.unflatten(-1, (coarse_w, -1)).unflatten(-3, (coarse_h, -1)).any(dim=-1).any(dim=-2)
+    return _blocks(mask, grid_hw).any(dim=-1).any(dim=-2)
+
+
+def hidden_share(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """How much of each cell of a grid is hidden.
+
+    Args:
+        mask: (B, h, w) bool.
+        grid_hw: Any grid that divides the mask's, or is divided by it.
+
+    Returns:
+        (B, *grid_hw) float32, 0 to 1.
+
+    Raises:
+        ValueError: If neither grid divides the other.
+    """
+    if mask.shape[-2] <= grid_hw[0] and mask.shape[-1] <= grid_hw[1]:
+        return expand(mask, grid_hw).float()
+    return _blocks(mask, grid_hw).float().mean(dim=(-3, -1))
 
 
 def regrid(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
@@ -148,6 +160,17 @@ def blank(images: Tensor, hidden: Tensor, value: float = 0.0) -> Tensor:
         (B, C, H, W), a new tensor.
     """
     return images.masked_fill(regrid(hidden, (images.shape[-2], images.shape[-1])).unsqueeze(1), value)
+
+
+def _blocks(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
+    """The cells inside each cell of a coarser grid: (B, H, W) as (B, h, H / h, w, W / w)."""
+    (h, w), (coarse_h, coarse_w) = mask.shape[-2:], grid_hw
+    if h % coarse_h or w % coarse_w:
+        raise ValueError(
+            f'a mask of {h}x{w} cells does not fit a grid of {coarse_h}x{coarse_w}: the cells of one must be a '
+            'multiple of the cells of the other in both directions; change mask_patch_size of the mask transform'
+        )
+    return mask.unflatten(-1, (coarse_w, -1)).unflatten(-3, (coarse_h, -1))
 
 
 def _unravel(cells: Cells) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,6 @@
-"""The parts of SimMIM: maskers hide, decoders decode, heads score."""
+"""The parts of SimMIM: maskers hide, decoders decode, heads score, companions add an objective."""
 
+from simmim_mm.models.companions import Companion, ContrastiveCompanion
 from simmim_mm.models.decoders import (
     CrossAttentionDecoder,
     Decoder,
@@ -18,6 +19,8 @@ from simmim_mm.models.simmim import SimMIM
 from simmim_mm.models.targets import PixelTarget
 
 __all__ = [
+    'Companion',
+    'ContrastiveCompanion',
     'CrossAttentionDecoder',
     'Decoder',
     'DeconvDecoder',

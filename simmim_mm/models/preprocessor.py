@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.registry import MODELS
 
 
@@ -16,8 +17,8 @@ from simmim_mm.registry import MODELS
 class MaskedImagePreprocessor(BaseDataPreprocessor):
     """Brings a batch to the device and normalises its images there.
 
-    Takes ``inputs`` (B, C, H, W) uint8 and ``mask`` (B, h, w) bool; returns the same with ``inputs`` as float32,
-    ``(x - mean) / std``.
+    Takes ``inputs`` (B, C, H, W) uint8, and ``mask`` and ``other_mask`` (B, h, w) bool where there are any; returns the
+    same with ``inputs`` as float32, ``(x - mean) / std``.
 
     Args:
         mean: Mean of each channel, in units of 0 to 255, in the order in which the model sees the channels. As many as
@@ -74,7 +75,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         """Moves and normalises one batch.
 
         Args:
-            data: ``inputs``, ``mask`` and whatever else the loader collated.
+            data: ``inputs``, ``mask``, ``other_mask`` and whatever else the loader collated.
             training: Unused; the host passes it.
 
         Returns:
@@ -83,7 +84,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         Raises:
             ValueError: If images or mask have another type or number of channels than announced.
         """
-        inputs, mask = data['inputs'], data.get('mask')
+        inputs = data['inputs']
         if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.dtype != torch.uint8:
             raise ValueError(
                 f'inputs are {_describe(inputs)}; expected one (B, C, H, W) uint8 tensor: end the pipeline with '
@@ -94,8 +95,10 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
                 f'the images have {inputs.shape[1]} channels, but data_preprocessor has {self.channels} means; '
                 'change mean and std of the data_preprocessor, or what the pipeline loads'
             )
-        if mask is not None and (mask.dtype != torch.bool or mask.ndim != 3 or len(mask) != len(inputs)):
-            raise ValueError(f'mask is {_describe(mask)}; expected ({len(inputs)}, h, w) bool, True means hidden')
+        for key in MASK_KEYS:
+            mask = data.get(key)
+            if mask is not None and (mask.dtype != torch.bool or mask.ndim != 3 or len(mask) != len(inputs)):
+                raise ValueError(f'{key} is {_describe(mask)}; expected ({len(inputs)}, h, w) bool, True means hidden')
         data = self.cast_data(data)
         images = data['inputs'].float()
         if self.bgr_to_rgb:

@@ -13,6 +13,7 @@ from torch import Tensor
 from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
+from simmim_mm.models.companions import build_companion
 from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
@@ -46,6 +47,8 @@ class SimMIM(BaseModel):
         data_preprocessor: Config of the preprocessor.
         img_size: Side of the training images or (height, width), to check the encoder with when it is built; by
             default the backbone's, or 192. Images of other sizes can follow, if the encoder takes them.
+        companion: Config of a second objective, such as ``ContrastiveCompanion``; none by default. One with
+            ``alone=True`` takes the place of the reconstruction: the model then has no neck and no head.
         init_cfg: MMEngine's.
 
     Raises:
@@ -56,6 +59,7 @@ class SimMIM(BaseModel):
     masker: Any
     neck: Any
     head: Any
+    companion: Any
     data_preprocessor: Any
 
     def __init__(
@@ -66,6 +70,7 @@ class SimMIM(BaseModel):
         masker: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
         img_size: int | Sequence[int] | None = None,
+        companion: dict[str, Any] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         masker = masker or dict(type='simmim_mm.TokenMasker')
@@ -86,6 +91,10 @@ class SimMIM(BaseModel):
         self.masker = build_derived(masker, 'masker', embed_dims=self.layout.stem_width)
         self.masker.attach(self.backbone)
         check_nothing_shows(self.masker, self.backbone, self.layout, channels, image_hw)
+        self.companion = None if companion is None else build_companion(companion, self.layout.width, neck, head)
+        if self.companion is not None and self.companion.alone:
+            self.neck = self.head = None
+            return
         self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
         if self.layout.stride % self.head.target.stride:
             raise ValueError(
@@ -100,13 +109,22 @@ class SimMIM(BaseModel):
             upscale=self.layout.stride // self.head.target.stride,
         )
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None, mode: str = 'tensor', **meta: Any) -> Any:
+    def forward(
+        self,
+        inputs: Tensor,
+        mask: Tensor | None = None,
+        mode: str = 'tensor',
+        other_mask: Tensor | None = None,
+        **meta: Any,
+    ) -> Any:
         """MMEngine's entry.
 
         Args:
             inputs: (B, C, H, W), normalised.
             mask: (B, h, w) bool, True means hidden. Needed but for ``mode='tensor'``.
             mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for the encoder's outputs of unmasked images.
+            other_mask: (B, h', w') bool, of the second view that a companion compares in ``mode='loss'``. Predictions
+                are of the first view.
             **meta: What else the loader collated, such as ``img_path``.
 
         Returns:
@@ -118,22 +136,39 @@ class SimMIM(BaseModel):
             return self.backbone(inputs)
         if mask is None:
             raise ValueError(f"mode={mode!r} needs a mask; put dict(type='RandomPatchMask') into the pipeline")
-        return self.loss(inputs, mask) if mode == 'loss' else self.predict(inputs, mask)
+        if other_mask is not None and self.companion is None:
+            raise ValueError(
+                'the pipeline draws a second mask, of which a model without companion makes nothing; delete the mask '
+                "generator with key='other_mask', or set companion=dict(type='ContrastiveCompanion') in the model"
+            )
+        return self.loss(inputs, mask, other_mask) if mode == 'loss' else self.predict(inputs, mask)
 
-    def loss(self, inputs: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """The training loss.
+    def loss(self, inputs: Tensor, mask: Tensor, other_mask: Tensor | None = None) -> dict[str, Tensor]:
+        """The training loss. A companion makes two views of each image; the reconstruction is scored on both.
 
         Args:
             inputs: (B, C, H, W), normalised.
             mask: (B, h, w) bool.
+            other_mask: (B, h', w') bool, of the second view.
 
         Returns:
-            ``loss``: a scalar.
+            ``loss``: a scalar. With a companion, ``loss_reconstruction`` (unless it trains alone) and what its ``loss``
+            returns.
         """
-        cells = hidden_cells(self.head.scored(mask), self.grid_of(inputs))
+        grid_hw = self.grid_of(inputs)
+        if self.companion is not None:
+            inputs, mask = self.companion.views(inputs, mask, other_mask)
+        if self.head is None:
+            return self.companion.loss(*self.masker.encode(self.backbone, inputs, mask))
+        cells = hidden_cells(self.head.scored(mask), grid_hw)
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden, cells)
-        return self.head.loss(prediction, inputs, hidden, cells)
+        losses = self.head.loss(prediction, inputs, hidden, cells)
+        if self.companion is None:
+            return losses
+        # MMEngine logs the sum as 'loss', which a part of that name would overwrite.
+        parts = {'loss_reconstruction' if name == 'loss' else name: value for name, value in losses.items()}
+        return {**parts, **self.companion.loss(features, hidden)}
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sums the losses; what is logged is their mean over all processes, not the first one's share.
@@ -160,7 +195,15 @@ class SimMIM(BaseModel):
 
         Returns:
             The predicted images and what was hidden.
+
+        Raises:
+            ValueError: If the model was built without decoder, for a companion alone.
         """
+        if self.head is None:
+            raise ValueError(
+                'a model with companion.alone=True has no decoder and reconstructs nothing; delete ReconstructionHook '
+                'from custom_hooks, and val_dataloader, val_cfg and val_evaluator'
+            )
         self.grid_of(inputs)
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden).float()

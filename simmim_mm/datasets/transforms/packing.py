@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 
+from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
 class PackMaskedImage(BaseTransform):
-    """Keeps the image, the mask and the path of a sample, as tensors that ``stack_samples`` stacks.
+    """Keeps the image, its masks and the path of a sample, as tensors that ``stack_samples`` stacks.
 
-    Returns ``inputs`` ((C, H, W) uint8), ``mask`` ((h, w) bool, where a mask was drawn) and ``img_path`` (str, '' where
-    the image came from no file).
+    Returns ``inputs`` ((C, H, W) uint8), ``mask`` and ``other_mask`` ((h, w) bool, where they were drawn), and
+    ``img_path`` (str, '' where the image came from no file).
 
     Raises:
         ValueError: If the image is not 8-bit.
@@ -29,8 +30,9 @@ class PackMaskedImage(BaseTransform):
                 '(H, W, C) uint8; normalise on the device, with mean and std of the data_preprocessor'
             )
         packed = {'inputs': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
-        if 'mask' in results:
-            packed['mask'] = torch.from_numpy(np.ascontiguousarray(results['mask'], dtype=bool))
+        for key in MASK_KEYS:
+            if key in results:
+                packed[key] = torch.from_numpy(np.ascontiguousarray(results[key], dtype=bool))
         packed['img_path'] = results.get('img_path', '')
         return packed
 

@@ -62,6 +62,11 @@ class ReconstructionHook(Hook):
             raise ValueError(
                 'ReconstructionHook counts epochs, and train_cfg iterations; set by_epoch=False in the hook'
             )
+        if getattr(_unwrapped(runner), 'head', True) is None:
+            raise ValueError(
+                'ReconstructionHook draws what a decoder makes, but a model with companion.alone=True has none; delete '
+                'the hook from custom_hooks'
+            )
         self._load(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
@@ -98,10 +103,13 @@ class ReconstructionHook(Hook):
     @master_only
     def _draw(self, runner: Runner, num_iters: int) -> None:
         self._last_drawn = num_iters
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         assert self._batch is not None
-        panel = draw_reconstructions(model, self._batch)
+        panel = draw_reconstructions(_unwrapped(runner), self._batch)
         path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{num_iters}.png')
         save_png(path, panel)
         runner.visualizer.add_image('reconstruction', panel, num_iters)
         runner.logger.info(f'Reconstructions are drawn in {path}')
+
+
+def _unwrapped(runner: Runner) -> Any:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -14,6 +14,9 @@ from simmim_mm.datasets.transforms.masks.ratio_schedules import RatioSchedule
 from simmim_mm.masking import check_ratio
 from simmim_mm.registry import TASK_UTILS
 
+# The masks that travel to the model: that of the image, and that of its second view.
+MASK_KEYS = ('mask', 'other_mask')
+
 
 class MaskGenerator(BaseTransform):
     """Draws a mask on a grid of square cells over ``results['img']``.
@@ -21,21 +24,28 @@ class MaskGenerator(BaseTransform):
     A subclass says in :meth:`_draw` which cells are hidden. The mask has one entry a cell; it is brought to the
     resolution of the backbone's tokens and of the pixels where it is used, so it needs to know nothing of the model.
 
-    Adds ``mask``: (H / mask_patch_size, W / mask_patch_size) bool, True means hidden.
+    Adds ``mask`` (or ``other_mask``, see ``key``): (H / mask_patch_size, W / mask_patch_size) bool, True means hidden.
 
     Args:
         mask_patch_size: Side of a cell in pixels; must divide both sides of the image.
         mask_ratio: Share of the cells to hide, 0 to 1; or the config of a schedule, for a share that changes in the
             course of training: ``dict(type='LinearRatio', start=0.3, end=0.75)``.
+        key: ``'mask'``; or ``'other_mask'`` for a second generator in the pipeline, which draws the mask of the second
+            view for a ``ContrastiveCompanion``.
 
     Raises:
         ValueError: If an argument is out of range.
     """
 
-    def __init__(self, mask_patch_size: int = 32, mask_ratio: float | dict[str, Any] = 0.6) -> None:
+    def __init__(
+        self, mask_patch_size: int = 32, mask_ratio: float | dict[str, Any] = 0.6, key: str = 'mask'
+    ) -> None:
         if not isinstance(mask_patch_size, int) or isinstance(mask_patch_size, bool) or mask_patch_size < 1:
             raise ValueError(f'mask_patch_size={mask_patch_size!r} is no side of a cell in pixels; use 32, for example')
+        if key not in MASK_KEYS:
+            raise ValueError(f"key={key!r} of {type(self).__name__} is unknown; use 'mask' or 'other_mask'")
         self.mask_patch_size = mask_patch_size
+        self.key = key
         self.mask_ratio: float | RatioSchedule
         if isinstance(mask_ratio, Mapping):
             self.mask_ratio = TASK_UTILS.build(mask_ratio)
@@ -102,8 +112,11 @@ class MaskGenerator(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Draws the mask of one sample."""
         grid_hw = self.grid_of(results['img'].shape[:2])
-        results['mask'] = self._draw(grid_hw, self.ratio_of(results), rng_of(results), results)
+        results[self.key] = self._draw(grid_hw, self.ratio_of(results), rng_of(results), results)
         return results
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(mask_patch_size={self.mask_patch_size}, mask_ratio={self.mask_ratio})'
+        return (
+            f'{type(self).__name__}(mask_patch_size={self.mask_patch_size}, mask_ratio={self.mask_ratio}, '
+            f'key={self.key!r})'
+        )
