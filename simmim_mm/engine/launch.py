@@ -16,7 +16,7 @@ from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop, find_latest_checkpoint
 
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_keys, read_checkpoint
@@ -175,6 +175,7 @@ def train(cfg: Config) -> Runner:
             f'{max(1, len(loader.dataset) // runner.world_size)} (with --auto-scale-lr), or less'
         )
     _check_endless_samplers(runner)
+    _check_validation(runner)
     _check_resumed(runner)
     runner.train()
     return runner
@@ -191,6 +192,16 @@ def _check_endless_samplers(runner: Runner) -> None:
     if runner.val_loop is not None and isinstance(runner.val_dataloader.sampler, InfiniteSeededSampler):
         raise ValueError(
             "InfiniteSeededSampler has no end; use dict(type='SeededSampler', shuffle=False) in val_dataloader"
+        )
+
+
+def _check_validation(runner: Runner) -> None:
+    """Refuses to validate a model without decoder, before an epoch is spent."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if type(runner.val_loop) is ValLoop and isinstance(model, SimMIM) and model.head is None:
+        raise ValueError(
+            'validation asks for reconstructions, of which a model with companion.alone=True makes none; set '
+            'val_dataloader, val_cfg and val_evaluator to None, or add --no-validate'
         )
 
 

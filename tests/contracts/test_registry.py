@@ -51,6 +51,7 @@ def minimal_arguments(tiny_swin, image_folder):
         'SwinDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'TransformerDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'MLPDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
+        'ContrastiveCompanion': lambda: dict(in_channels=4),
         'L1Loss': dict,
         'ResPostNormInit': dict,
         'SmoothL1Loss': dict,

@@ -12,6 +12,7 @@ from simmim_mm.masking import (
     expand,
     gather_cells,
     hidden_cells,
+    hidden_share,
     hidden_weight,
     regrid,
 )
@@ -27,6 +28,23 @@ def masks(draw):
         st.lists(st.booleans(), min_size=shape[0] * shape[1] * shape[2], max_size=shape[0] * shape[1] * shape[2])
     )
     return torch.tensor(flat).view(shape)
+
+
+@given(masks(), small, small, st.booleans())
+def test_hidden_share_counts_hidden_parts(mask, rows, columns, finer):
+    """Of a coarser cell, hidden parts over all parts; of a finer one, 1 or 0."""
+    batch, h, w = mask.shape
+    if finer:
+        assert torch.equal(hidden_share(mask, (h * rows, w * columns)), expand(mask, (h * rows, w * columns)).float())
+        return
+    mask = mask.repeat(1, rows, columns)
+    share = hidden_share(mask, (h, w))
+    assert share.shape == (batch, h, w)
+    for b in range(batch):
+        for i in range(h):
+            for j in range(w):
+                parts = [mask[b, i * rows + y, j * columns + x] for y in range(rows) for x in range(columns)]
+                assert share[b, i, j].item() == pytest.approx(sum(parts) / len(parts))
 
 
 @given(masks(), small, small)

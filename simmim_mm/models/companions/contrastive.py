@@ -91,8 +91,7 @@ class ContrastiveCompanion(Companion):
                 'ContrastiveCompanion needs a second mask for each image; put a second mask generator, '
                 "dict(type='RandomPatchMask', key='other_mask'), into the training pipeline, before PackMaskedImage"
             )
-        finer = max(mask, other_mask, key=lambda each: each.shape[-2])
-        grid_hw = (finer.shape[-2], finer.shape[-1])
+        grid_hw = (max(mask.shape[-2], other_mask.shape[-2]), max(mask.shape[-1], other_mask.shape[-1]))
         return torch.cat([images, images]), torch.cat([expand(mask, grid_hw), expand(other_mask, grid_hw)])
 
     def loss(self, features: Tensor, hidden: Tensor) -> dict[str, Tensor]:
