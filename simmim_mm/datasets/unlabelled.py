@@ -14,6 +14,7 @@ from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
 from simmim_mm.datasets.randomness import sample_facts, seeded_globals
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.loading import UnreadableImageError
+from simmim_mm.options import check_text
 from simmim_mm.registry import DATASETS
 
 
@@ -61,13 +62,16 @@ class UnlabelledImages(BaseDataset):
         max_unreadable: float = 0.05,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(max_unreadable, int | float) or not 0 <= max_unreadable <= 1:
+        numeric = isinstance(max_unreadable, int | float) and not isinstance(max_unreadable, bool)
+        if not numeric or not 0 <= max_unreadable <= 1:
             raise ValueError(f'max_unreadable={max_unreadable!r} is not a share of the files; use a number from 0 to 1')
-        self.list_file = list_file
-        self.pattern = pattern
-        endings = [] if isinstance(extensions, str) or extensions is None else list(extensions)
+        self.list_file = check_text(list_file, 'list_file', 'UnlabelledImages')
+        self.pattern = check_text(pattern, 'pattern', 'UnlabelledImages')
+        endings = list(extensions) if isinstance(extensions, Sequence) and not isinstance(extensions, str) else []
         if not endings or not all(isinstance(ending, str) and ending for ending in endings):
             raise ValueError(f"extensions={extensions!r} is no list of endings; use ['.png', '.tif'], for example")
+        if not isinstance(pipeline, Sequence) or isinstance(pipeline, str):
+            raise ValueError(f"pipeline={pipeline!r} is no list of transforms; use [dict(type='LoadImage'), ...]")
         self.extensions = tuple(ending.lower() for ending in endings)
         self.max_unreadable = max_unreadable
         # One flag a file, in memory that the workers share with the main process.

@@ -34,12 +34,14 @@ def cosine_with_warmup(step: int, total: int, warmup: int, warmup_ratio: float, 
 
 
 def _check_warmup(begin: int, end: int, warmup: int) -> None:
-    if not all(isinstance(value, int) for value in (begin, end, warmup)):
-        raise ValueError(f'begin={begin!r}, end={end!r}, warmup={warmup!r} of CosineWithWarmupLR must be whole numbers')
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in (begin, end, warmup)) or begin < 0:
+        raise ValueError(
+            f'begin={begin!r}, end={end!r}, warmup={warmup!r} of CosineWithWarmupLR must be whole numbers from 0'
+        )
     if not 0 <= warmup < end - begin:
         raise ValueError(
-            f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from {begin} to {end}; set '
-            'param_scheduler.warmup to a part of it, such as a tenth'
+            f'warmup={warmup} of CosineWithWarmupLR must be shorter than the schedule from begin={begin} to '
+            f'end={end}; set param_scheduler.warmup to a part of it, such as a tenth'
         )
     if end == INF:
         raise ValueError('CosineWithWarmupLR has no end; set param_scheduler.end')
@@ -77,7 +79,7 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
     ) -> None:
         _check_warmup(begin, end, warmup)
         for name, ratio in (('warmup_ratio', warmup_ratio), ('min_ratio', min_ratio)):
-            if not isinstance(ratio, int | float) or not 0 <= ratio <= 1:
+            if not isinstance(ratio, int | float) or isinstance(ratio, bool) or not 0 <= ratio <= 1:
                 raise ValueError(f'{name}={ratio!r} of CosineWithWarmupLR must be a share of the base rate, 0 to 1')
         self.warmup = warmup
         self.warmup_ratio = warmup_ratio

@@ -10,6 +10,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from simmim_mm.datasets.transforms.masks import MASK_KEYS
+from simmim_mm.options import check_flag
 from simmim_mm.registry import MODELS
 
 
@@ -42,7 +43,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         bgr_to_rgb: bool = False,
         non_blocking: bool = True,
     ) -> None:
-        super().__init__(non_blocking)
+        super().__init__(check_flag(non_blocking, 'non_blocking', 'data_preprocessor'))
         if not all(isinstance(value, Sequence) and not isinstance(value, str) for value in (mean, std)):
             raise ValueError(f'mean={mean!r} and std={std!r} of data_preprocessor must be lists, a number a channel')
         mean, std = list(mean), list(std)
@@ -59,6 +60,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
                 f'mean={mean} and std={std} of data_preprocessor look like units of 0 to 1; give them in units of '
                 '0 to 255'
             )
+        check_flag(bgr_to_rgb, 'bgr_to_rgb', 'data_preprocessor')
         if bgr_to_rgb and len(mean) != 3:
             raise ValueError(f'bgr_to_rgb=True needs 3 channels, but mean has {len(mean)}; set bgr_to_rgb=False')
         self.bgr_to_rgb = bgr_to_rgb

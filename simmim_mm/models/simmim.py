@@ -73,8 +73,12 @@ class SimMIM(BaseModel):
         companion: dict[str, Any] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
+        check_config(backbone, 'backbone')
+        parts = dict(neck=neck, head=head, masker=masker, data_preprocessor=data_preprocessor)
+        for slot, part in parts.items():
+            if part is not None:
+                check_config(part, slot)
         masker = masker or dict(type='simmim_mm.TokenMasker')
-        check_config(masker, 'masker')
         preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
         super().__init__(preprocessor, init_cfg)
         if not hasattr(preprocessor, 'channels'):

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from simmim_mm.options import check_text
+
 
 class Stem(NamedTuple):
     """The module whose output tokens are hidden.
@@ -45,6 +47,7 @@ def locate_stem(backbone: nn.Module, path: str | None = None) -> Stem:
     Raises:
         ValueError: If the backbone is unknown and no path was given.
     """
+    check_text(path, 'stem', 'the masker')
     known = next((STEMS[cls.__name__] for cls in type(backbone).__mro__ if cls.__name__ in STEMS), None)
     if path is None and known is None:
         raise ValueError(

@@ -178,7 +178,7 @@ class RandomFlip(BaseTransform):
     """
 
     def __init__(self, prob: float = 0.5) -> None:
-        if not isinstance(prob, int | float) or not 0 <= prob <= 1:
+        if not isinstance(prob, int | float) or isinstance(prob, bool) or not 0 <= prob <= 1:
             raise ValueError(f'prob={prob!r} is no probability; use a number from 0 to 1')
         self.prob = prob
 

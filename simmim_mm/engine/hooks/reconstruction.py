@@ -13,6 +13,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from simmim_mm.datasets.image_files import find_images
 from simmim_mm.datasets.randomness import check_seed
 from simmim_mm.datasets.wrappers import base_datasets
+from simmim_mm.options import check_flag, check_text
 from simmim_mm.registry import HOOKS
 from simmim_mm.visualization import draw_reconstructions, fixed_batch, picture_pipeline, save_png
 
@@ -44,14 +45,14 @@ class ReconstructionHook(Hook):
         images: str | None = None,
         seed: int = 0,
     ) -> None:
-        if not isinstance(interval, int) or interval < 0:
+        if not isinstance(interval, int) or isinstance(interval, bool) or interval < 0:
             raise ValueError(f'interval={interval!r} of ReconstructionHook must be a whole number from 0')
-        if not isinstance(num_images, int) or num_images < 1:
+        if not isinstance(num_images, int) or isinstance(num_images, bool) or num_images < 1:
             raise ValueError(f'num_images={num_images!r} of ReconstructionHook must be a whole number from 1')
         self.interval = interval
-        self.by_epoch = by_epoch
+        self.by_epoch = check_flag(by_epoch, 'by_epoch', 'ReconstructionHook')
         self.num_images = num_images
-        self.images = images
+        self.images = check_text(images, 'images', 'ReconstructionHook')
         self.seed = check_seed(seed)
         self._batch: dict[str, Any] | None = None
         self._last_drawn = -1

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from simmim_mm.masking import expand, hidden_share
 from simmim_mm.models.companions.base import Companion
 from simmim_mm.models.companions.nt_xent import nt_xent
+from simmim_mm.options import check_flag
 from simmim_mm.registry import MODELS
 
 DEFAULT_WEIGHT = 0.1
@@ -59,8 +60,7 @@ class ContrastiveCompanion(Companion):
         for name, value in (('in_channels', in_channels), ('hidden_channels', width), ('out_channels', out_channels)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f'{name}={value!r} of ContrastiveCompanion must be a whole number from 1')
-        if not isinstance(alone, bool):
-            raise ValueError(f'alone={alone!r} of ContrastiveCompanion must be True or False')
+        check_flag(alone, 'alone', 'ContrastiveCompanion')
         if alone and weight is not None:
             raise ValueError(
                 f'weight={weight!r} of ContrastiveCompanion has no use with alone=True; delete weight, or alone'

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from simmim_mm.masking import Cells, gather_cells, hidden_weight
-from simmim_mm.models.derive import build_derived
+from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.registry import MODELS
 
 # Keeps the loss of an empty mask at 0 instead of 0 / 0; the authors' value.
@@ -49,6 +49,9 @@ class ReconstructionHead(BaseModule):
         if area not in ('hidden', 'all'):
             raise ValueError(f"area={area!r} of ReconstructionHead is unknown; use 'hidden' or 'all'")
         self.area = area
+        for slot, cfg in (('target', target), ('loss', loss)):
+            if cfg is not None:
+                check_config(cfg, f'head.{slot}')
         self.target = build_derived(
             target or dict(type='simmim_mm.PixelTarget'), 'head.target', image_channels=image_channels
         )

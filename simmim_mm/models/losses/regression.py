@@ -47,7 +47,7 @@ class SmoothL1Loss(_RegressionLoss):
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
-        if not isinstance(beta, int | float) or not 0 < beta < float('inf'):
+        if not isinstance(beta, int | float) or isinstance(beta, bool) or not 0 < beta < float('inf'):
             raise ValueError(f'beta={beta!r} of SmoothL1Loss must be a number above 0')
         self.beta = beta
 

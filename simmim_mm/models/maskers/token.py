@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from simmim_mm.masking import blank, expand
 from simmim_mm.models.probe import first_tensor, last_map, token_grid
 from simmim_mm.models.stems import find_stem, locate_stem
+from simmim_mm.options import check_text
 from simmim_mm.registry import MODELS
 
 
@@ -34,7 +35,7 @@ class TokenMasker(BaseModule):
 
     def __init__(self, embed_dims: int, stem: str | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
-        self.stem = stem
+        self.stem = check_text(stem, 'stem', 'TokenMasker')
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.blanks_pixels = False
         self._mask: Tensor | None = None

@@ -38,7 +38,7 @@ class PixelTarget(BaseModule):
             raise ValueError(f'stride={stride!r} of PixelTarget must be a whole number of pixels from 1')
         if norm not in (None, 'window', 'patch'):
             raise ValueError(f"norm={norm!r} of PixelTarget is unknown; use None, 'window' or 'patch'")
-        if norm is None and norm_size:
+        if norm is None and norm_size != 0:
             raise ValueError(
                 f"norm_size={norm_size!r} of PixelTarget has no use without norm; set norm='window' or 'patch'"
             )

@@ -37,9 +37,7 @@ class MaskGenerator(BaseTransform):
         ValueError: If an argument is out of range.
     """
 
-    def __init__(
-        self, mask_patch_size: int = 32, mask_ratio: float | dict[str, Any] = 0.6, key: str = 'mask'
-    ) -> None:
+    def __init__(self, mask_patch_size: int = 32, mask_ratio: float | dict[str, Any] = 0.6, key: str = 'mask') -> None:
         if not isinstance(mask_patch_size, int) or isinstance(mask_patch_size, bool) or mask_patch_size < 1:
             raise ValueError(f'mask_patch_size={mask_patch_size!r} is no side of a cell in pixels; use 32, for example')
         if key not in MASK_KEYS:

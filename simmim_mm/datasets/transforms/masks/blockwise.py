@@ -34,7 +34,7 @@ class BlockwiseMask(MaskGenerator):
         super().__init__(**kwargs)
         if not isinstance(min_block, int) or isinstance(min_block, bool) or min_block < 1:
             raise ValueError(f'min_block={min_block!r} of BlockwiseMask must be a whole number of cells from 1')
-        if not isinstance(aspect, int | float) or not 0 < aspect <= 1:
+        if not isinstance(aspect, int | float) or isinstance(aspect, bool) or not 0 < aspect <= 1:
             raise ValueError(f'aspect={aspect!r} of BlockwiseMask must be above 0 and at most 1; BEiT uses 0.3')
         self.min_block = min_block
         self.aspect = aspect

@@ -1,0 +1,97 @@
+"""Promise: each option of each registered class takes a wrong value with a clear error, or gives it a stated meaning.
+
+The options are read off the signatures, so a new class is covered as soon as it has its row in ``minimal_arguments``.
+"""
+
+import inspect
+import math
+
+import pytest
+from test_registry import CLASSES, REGISTRIES, minimal_arguments  # noqa: F401  (a fixture)
+
+VALUES = {
+    'an object': object(),
+    'a negative number': -1,
+    'zero': 0,
+    'NaN': math.nan,
+    'a string': 'nonsense',
+    'None': None,
+    'True': True,
+    'an empty list': [],
+}
+
+# Without a default of their own: what SimMIM finds out and hands over (build_derived refuses other values in a config),
+# and what MMEngine's Runner does.
+DERIVED = {'embed_dims', 'image_channels', 'in_channels', 'num_classes', 'out_channels', 'upscale'}
+DERIVED |= {'dataset', 'optimizer'}
+# MMEngine's own arguments, with MMEngine's meaning.
+HOSTS = {'init_cfg'}
+
+# Values that have a meaning. The default's own value, and True for what is False by default, go without a row.
+ACCEPTED = {
+    'ConstantRatio.value': {'zero'},  # nothing hidden
+    'CosineWithWarmupLR.min_ratio': {'zero'},  # down to a rate of 0
+    'CosineWithWarmupLR.warmup_ratio': {'zero'},  # up from a rate of 0
+    'MaskGenerator.mask_ratio': {'zero'},  # nothing hidden
+    'RandomFlip.prob': {'zero'},  # never
+    'ReconstructionHook.images': {'a string'},  # a folder, looked for before training
+    'ReconstructionHook.interval': {'zero'},  # at the end alone
+    'TokenMasker.stem': {'a string'},  # a path, looked for in attach
+    'UnlabelledImages.max_unreadable': {'zero'},  # none may
+    'UnlabelledImages.pipeline': {'an empty list'},  # what the data set knows of a sample, untouched
+    '_Ramp.end': {'zero'},  # nothing hidden at the end
+    '_Ramp.start': {'zero'},  # nothing hidden at first
+}
+
+# Options that have a meaning beside others only.
+CONTEXTS = {'PixelTarget.norm_size': dict(norm='patch')}
+
+
+def options_of(cls):
+    """The options of a class and, where it hands on **kwargs, of its bases in this package: owner, name, default."""
+    for base in cls.__mro__:
+        if not base.__module__.startswith('simmim_mm') or '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()
+        for parameter in list(parameters)[1:]:
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            derived = parameter.name in DERIVED and parameter.default is parameter.empty
+            if named and not derived and parameter.name not in HOSTS:
+                yield base.__name__, parameter.name, parameter.default
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return
+
+
+OPTIONS = [
+    (registry, name, *option)
+    for registry, name in CLASSES
+    for option in options_of(REGISTRIES[registry].module_dict[name])
+]
+
+
+@pytest.mark.parametrize('kind', VALUES)
+@pytest.mark.parametrize(('registry', 'name', 'owner', 'option', 'default'), OPTIONS, ids=lambda value: str(value)[:40])
+def test_a_wrong_value(minimal_arguments, registry, name, owner, option, default, kind):  # noqa: F811
+    """A ValueError (or that a file is missing) that names the option; acceptance only where the table says so."""
+    value, context = VALUES[kind], CONTEXTS.get(f'{owner}.{option}', {})
+    is_default = isinstance(value, bool) == isinstance(default, bool) and value == default and not context
+    is_flag = kind == 'True' and default is False
+    allowed = is_default or is_flag or kind in ACCEPTED.get(f'{owner}.{option}', ())
+    refusal = None
+    try:
+        REGISTRIES[registry].build({'type': name, **minimal_arguments[name](), **context, option: value})
+    except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+        refusal = str(error)
+    if allowed:
+        assert refusal is None, f'{owner}.{option} refuses {kind}, which the table allows'
+    else:
+        assert refusal is not None, (
+            f'{owner}.{option} accepts {kind}: refuse it, or add it to ACCEPTED with its meaning'
+        )
+        assert option in refusal
+
+
+def test_the_tables_name_options_that_exist():
+    """No row for an option that is gone."""
+    known = {f'{owner}.{option}' for _, _, owner, option, _ in OPTIONS}
+    assert known >= {*ACCEPTED, *CONTEXTS}
