@@ -13,7 +13,7 @@ from torch import Tensor
 from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
-from simmim_mm.models.companions import build_companion
+from simmim_mm.models.companions import NOTHING_RECONSTRUCTED, build_companion, check_second_mask
 from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
@@ -140,11 +140,7 @@ class SimMIM(BaseModel):
             return self.backbone(inputs)
         if mask is None:
             raise ValueError(f"mode={mode!r} needs a mask; put dict(type='RandomPatchMask') into the pipeline")
-        if other_mask is not None and self.companion is None:
-            raise ValueError(
-                'the pipeline draws a second mask, of which a model without companion makes nothing; delete the mask '
-                "generator with key='other_mask', or set companion=dict(type='ContrastiveCompanion') in the model"
-            )
+        check_second_mask(self.companion, other_mask)
         return self.loss(inputs, mask, other_mask) if mode == 'loss' else self.predict(inputs, mask)
 
     def loss(self, inputs: Tensor, mask: Tensor, other_mask: Tensor | None = None) -> dict[str, Tensor]:
@@ -168,11 +164,7 @@ class SimMIM(BaseModel):
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden, cells)
         losses = self.head.loss(prediction, inputs, hidden, cells)
-        if self.companion is None:
-            return losses
-        # MMEngine logs the sum as 'loss', which a part of that name would overwrite.
-        parts = {'loss_reconstruction' if name == 'loss' else name: value for name, value in losses.items()}
-        return {**parts, **self.companion.loss(features, hidden)}
+        return losses if self.companion is None else self.companion.join(losses, features, hidden)
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sums the losses; what is logged is their mean over all processes, not the first one's share.
@@ -204,10 +196,7 @@ class SimMIM(BaseModel):
             ValueError: If the model was built without decoder, for a companion alone.
         """
         if self.head is None:
-            raise ValueError(
-                'a model with companion.alone=True has no decoder and reconstructs nothing; delete ReconstructionHook '
-                'from custom_hooks, and val_dataloader, val_cfg and val_evaluator'
-            )
+            raise ValueError(NOTHING_RECONSTRUCTED)
         self.grid_of(inputs)
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         prediction = self.neck(features, hidden).float()

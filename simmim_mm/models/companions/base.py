@@ -10,6 +10,11 @@ from torch import Tensor
 
 from simmim_mm.models.derive import build_derived
 
+NOTHING_RECONSTRUCTED = (
+    'a model with companion.alone=True has no decoder and reconstructs nothing; delete ReconstructionHook from '
+    'custom_hooks, and val_dataloader, val_cfg and val_evaluator'
+)
+
 
 class Companion(BaseModule):
     """A second objective, on features of two views of each image.
@@ -45,6 +50,21 @@ class Companion(BaseModule):
             without gradient, are logged.
         """
 
+    def join(self, losses: dict[str, Tensor], features: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """The losses of the reconstruction beside this one's.
+
+        Args:
+            losses: Of the head. ``loss`` becomes ``loss_reconstruction``: MMEngine logs the sum as ``loss``, which a
+                part of that name would overwrite.
+            features: See :meth:`loss`, for this and the next.
+            hidden: What was hidden.
+
+        Returns:
+            All of them.
+        """
+        parts = {'loss_reconstruction' if name == 'loss' else name: value for name, value in losses.items()}
+        return {**parts, **self.loss(features, hidden)}
+
 
 def build_companion(cfg: dict[str, Any], in_channels: int, neck: dict | None, head: dict | None) -> Companion:
     """Builds a companion and checks that it fits the rest of the model's config.
@@ -70,3 +90,16 @@ def build_companion(cfg: dict[str, Any], in_channels: int, neck: dict | None, he
             'delete alone'
         )
     return companion
+
+
+def check_second_mask(companion: Companion | None, other_mask: Tensor | None) -> None:
+    """Refuses a second mask that nothing uses.
+
+    Raises:
+        ValueError: If there is one and no companion.
+    """
+    if other_mask is not None and companion is None:
+        raise ValueError(
+            'the pipeline draws a second mask, of which a model without companion makes nothing; delete the mask '
+            "generator with key='other_mask', or set companion=dict(type='ContrastiveCompanion') in the model"
+        )
