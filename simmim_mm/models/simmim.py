@@ -74,10 +74,9 @@ class SimMIM(BaseModel):
         init_cfg: dict | None = None,
     ) -> None:
         check_config(backbone, 'backbone')
-        parts = dict(neck=neck, head=head, masker=masker, data_preprocessor=data_preprocessor)
-        for slot, part in parts.items():
-            if part is not None:
-                check_config(part, slot)
+        for slot, cfg in dict(neck=neck, head=head, masker=masker, data_preprocessor=data_preprocessor).items():
+            if cfg is not None:
+                check_config(cfg, slot)
         masker = masker or dict(type='simmim_mm.TokenMasker')
         preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
         super().__init__(preprocessor, init_cfg)

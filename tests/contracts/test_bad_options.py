@@ -32,6 +32,7 @@ ACCEPTED = {
     'ConstantRatio.value': {'zero'},  # nothing hidden
     'CosineWithWarmupLR.min_ratio': {'zero'},  # down to a rate of 0
     'CosineWithWarmupLR.warmup_ratio': {'zero'},  # up from a rate of 0
+    'DeconvDecoder.widths': {'an empty list'},  # no transposed convolution, the last layer alone
     'MaskGenerator.mask_ratio': {'zero'},  # nothing hidden
     'RandomFlip.prob': {'zero'},  # never
     'ReconstructionHook.images': {'a string'},  # a folder, looked for before training
