@@ -10,7 +10,7 @@ from simmim_mm.models.decoders import (
     TransformerDecoder,
 )
 from simmim_mm.models.heads import ReconstructionHead
-from simmim_mm.models.init import ResPostNormInit
+from simmim_mm.models.init import DepthScaledInit, ResPostNormInit
 from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
 from simmim_mm.models.maskers import TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
@@ -21,6 +21,7 @@ __all__ = [
     'CrossAttentionDecoder',
     'Decoder',
     'DeconvDecoder',
+    'DepthScaledInit',
     'L1Loss',
     'L2Loss',
     'LinearDecoder',
