@@ -7,4 +7,14 @@ Result:   none published for this encoder; the recipe is that of simmim_swin_bas
 
 _base_ = 'simmim_swin_base.py'
 
-model = dict(backbone=dict(_delete_=True, type='mmpretrain.PCPVT', arch='small', drop_path_rate=0.0))
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.PCPVT',
+        arch='small',
+        qkv_bias=True,
+        norm_cfg=dict(type='LN', eps=1e-6),
+        norm_after_stage=[False, False, False, True],
+        drop_path_rate=0.0,
+    )
+)

@@ -63,7 +63,9 @@ class DepthScaledInit:
         """
         layers = getattr(module, 'layers', None)
         if not layers or not all(hasattr(layer, 'attn') and hasattr(layer, 'ffn') for layer in layers):
-            raise ValueError(f'{type(module).__name__} is no ViT of mmpretrain; remove DepthScaledInit from its init_cfg')
+            raise ValueError(
+                f'{type(module).__name__} is no ViT of mmpretrain; remove DepthScaledInit from its init_cfg'
+            )
         for part in module.modules():
             if isinstance(part, nn.Linear | nn.Conv2d):
                 self._draw(part.weight)

@@ -82,7 +82,8 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
         raise ValueError(f'{name} does not call its stem in forward; change masker.stem')
     tokens = first_tensor(seen['stem'])
     _check_order(tokens, image_hw, f'the stem of {name}', 'change masker.stem to the convolution in it')
-    _check_order(features, image_hw, f'the last feature map of {name}', 'use an encoder that has them first (timm\'s Swin does with feature_cls="getter")')
+    remedy = "use an encoder that has them first, as timm's have with feature_cls='getter'"
+    _check_order(features, image_hw, f'the last feature map of {name}', remedy)
     stem_hw = token_grid(tokens, image_hw)
     stem_width = tokens.shape[2] if tokens.ndim == 3 else tokens.shape[1]
     return BackboneLayout(

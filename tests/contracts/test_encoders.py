@@ -72,7 +72,7 @@ def test_hidden_cells_hold_the_token_and_visible_ones_are_the_stems_own(model):
     blanked = images * (1 - expand(mask, (images.shape[-2], images.shape[-1])).unsqueeze(1).float())
     plain, _ = stem_output(model, blanked if model.masker.blanks_pixels else images, torch.zeros_like(mask))
     torch.testing.assert_close(cells[~hidden], plain[~hidden])
-    assert model.masker.blanks_pixels == (type(model.backbone).__name__ == 'ResNet')
+    assert model.masker.blanks_pixels == (type(model.backbone).__name__ in ('ResNet', 'TIMMBackbone'))
 
 
 def test_a_training_step_reaches_every_parameter(encoder, build_model):
