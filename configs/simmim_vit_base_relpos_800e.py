@@ -4,9 +4,9 @@ Recipe:   https://github.com/microsoft/SimMIM, simmim_pretrain__vit_base__img224
 Run:      bash tools/dist_train.sh configs/simmim_vit_base_relpos_800e.py 8
 Result:   83.8 % top-1 on ImageNet after fine-tuning at 224 px (published).
 
-No absolute positions, but one relative position bias that all blocks share, and layer scale from 0.1. As in the authors'
-code, weight decay spares the class token, but neither mask token nor position bias. Their mask token is drawn from a
-normal distribution that is cut off at one standard deviation; here, at 100, as for their Swin.
+No absolute positions, but one relative position bias that all blocks share, and layer scale from 0.1. As in the
+authors' code, weight decay spares the class token, but neither mask token nor position bias. Their mask token is drawn
+from a normal distribution that is cut off at one standard deviation; here, at a hundred, as for their Swin.
 """
 
 _base_ = ['simmim_swin_base.py', '_base_/schedule_800e.py']

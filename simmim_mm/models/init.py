@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
 from simmim_mm.registry import WEIGHT_INITIALIZERS
 
@@ -74,13 +74,14 @@ class DepthScaledInit:
             elif isinstance(part, nn.LayerNorm):
                 nn.init.ones_(part.weight)
                 nn.init.zeros_(part.bias)
-        if isinstance(getattr(module, 'cls_token', None), nn.Parameter):
-            self._draw(module.cls_token)
+        class_token = getattr(module, 'cls_token', None)
+        if isinstance(class_token, nn.Parameter):
+            self._draw(class_token)
         for depth, layer in enumerate(layers, start=1):
             mlp_layers = [part for part in layer.ffn.modules() if isinstance(part, nn.Linear)]
             for projection in (layer.attn.proj, mlp_layers[-1]):
                 projection.weight.data.div_(math.sqrt(2 * depth))
             layer.is_init = True
 
-    def _draw(self, parameter: nn.Parameter) -> None:
+    def _draw(self, parameter: Tensor) -> None:
         nn.init.trunc_normal_(parameter, std=self.std, a=-self.std, b=self.std)

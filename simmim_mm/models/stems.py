@@ -96,5 +96,5 @@ def _where_it_ends(backbone: nn.Module, path: str) -> str:
         if name not in children:
             break
         module, way = children[name], f'{way}.{name}' if way else name
-    children = ', '.join(name for name, _ in module.named_children()) or 'none'
-    return f'the children of {way} are: {children}' if way else f'its children are: {children}'
+    names = ', '.join(name for name, _ in module.named_children()) or 'none'
+    return f'the children of {way} are: {names}' if way else f'its children are: {names}'

@@ -1,11 +1,11 @@
 """Promise: the authors' encoders compute the same loss, with the same weights, images and mask.
 
 The expected numbers come from the authors' own code: microsoft/SimMIM (``VisionTransformerForSimMIM``) and
-microsoft/Swin-Transformer (``SwinTransformerV2ForSimMIM`` with its ``norm_targets``), on a CPU, with timm 1.0.31. Each of
-their parameters was given the values of the one here that has its place, under these names there: ``encoder`` for
-``backbone``, ``blocks`` for ``layers``, ``proj`` for ``projection``, ``mlp.fc1`` and ``mlp.fc2`` for ``ffn.layers``,
-``norm1`` for ``ln1``, ``attn`` for ``attn.w_msa``, and the end of stage i for the beginning of stage i + 1. The only values
-in another order are those of patch merging, where the four cells stand before the channels and go column by column.
+microsoft/Swin-Transformer (``SwinTransformerV2ForSimMIM`` with its ``norm_targets``), on a CPU, with timm 1.0.31. Each
+of their parameters was given the values of the one here that has its place. Names there: ``encoder`` for ``backbone``,
+``blocks`` for ``layers``, ``proj`` for ``projection``, ``mlp.fc1`` and ``mlp.fc2`` for ``ffn.layers``, ``norm1`` for
+``ln1``, ``attn`` for ``attn.w_msa``, and the end of stage i for the beginning of stage i + 1. The only values in
+another order are those of patch merging, where the four cells stand before the channels and go column by column.
 """
 
 import numpy as np

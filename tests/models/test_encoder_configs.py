@@ -14,34 +14,34 @@ from simmim_mm.registry import MODELS
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 
-# Config -> settings of the published classifier that differ, its parameters with the layer for 1000 classes (width * 1000
-# + 1000), and the last digit that was published. From the metafiles of mmpretrain 1.3, unless a line says otherwise.
+# Config -> settings of the published classifier that differ; its parameters, with the layer for 1000 classes (width *
+# 1000 + 1000); the last digit that was published. From the metafiles of mmpretrain 1.3, unless a line says otherwise.
 PUBLISHED = {
-    'simmim_swin_tiny': (dict(img_size=224, window_size=7), 28_290_000, 10_000),
-    'simmim_swin_small': (dict(img_size=224, window_size=7), 49_610_000, 10_000),
-    'simmim_swin_base': (dict(), 87_750_176, 1),
-    'simmim_swin_large_800e': (dict(img_size=224, window_size=7, stage_cfgs={}), 196_530_000, 10_000),
-    'simmim_swinv2_tiny_800e': (dict(), 28_350_000, 10_000),
-    'simmim_swinv2_small_800e': (dict(), 49_730_000, 10_000),
-    'simmim_swinv2_base_800e': (dict(), 87_920_000, 10_000),
-    'simmim_swinv2_large_800e': (dict(), 196_740_000, 10_000),
-    'simmim_swinv2_huge_800e': (dict(), 658_000_000, 1_000_000),  # arXiv 2111.09883
-    'simmim_swinv2_giant_800e': (dict(), 3_000_000_000, 100_000_000),  # arXiv 2111.09883
-    'simmim_vit_small': (dict(img_size=224), 22_050_664, 1),  # that of DeiT-S
-    'simmim_vit_base': (dict(img_size=224), 86_567_656, 1),
-    'simmim_vit_large': (dict(img_size=384), 304_715_752, 1),
+    'simmim_swin_tiny': ({'img_size': 224, 'window_size': 7}, 28_290_000, 10_000),
+    'simmim_swin_small': ({'img_size': 224, 'window_size': 7}, 49_610_000, 10_000),
+    'simmim_swin_base': ({}, 87_750_176, 1),
+    'simmim_swin_large_800e': ({'img_size': 224, 'window_size': 7, 'stage_cfgs': {}}, 196_530_000, 10_000),
+    'simmim_swinv2_tiny_800e': ({}, 28_350_000, 10_000),
+    'simmim_swinv2_small_800e': ({}, 49_730_000, 10_000),
+    'simmim_swinv2_base_800e': ({}, 87_920_000, 10_000),
+    'simmim_swinv2_large_800e': ({}, 196_740_000, 10_000),
+    'simmim_swinv2_huge_800e': ({}, 658_000_000, 1_000_000),  # arXiv 2111.09883
+    'simmim_swinv2_giant_800e': ({}, 3_000_000_000, 100_000_000),  # arXiv 2111.09883
+    'simmim_vit_small': ({'img_size': 224}, 22_050_664, 1),  # that of DeiT-S
+    'simmim_vit_base': ({'img_size': 224}, 86_567_656, 1),
+    'simmim_vit_large': ({'img_size': 384}, 304_715_752, 1),
     # BEiT-B, which has the table of position biases in each block and not once.
-    'simmim_vit_base_relpos_800e': (dict(use_shared_rel_pos_bias=False, use_rel_pos_bias=True), 86_530_984, 1),
-    'simmim_convnext_tiny': (dict(), 28_589_128, 1),
-    'simmim_convnext_small': (dict(), 50_223_688, 1),
-    'simmim_convnext_base': (dict(), 88_591_464, 1),
-    'simmim_convnextv2_tiny': (dict(), 28_635_496, 1),
-    'simmim_convnextv2_base': (dict(), 88_717_800, 1),
-    'simmim_resnet50': (dict(), 25_560_000, 10_000),
-    'simmim_resnet101': (dict(), 44_550_000, 10_000),
-    'simmim_hivit_base': (dict(img_size=224), 79_051_000, 1_000),
-    'simmim_pcpvt_small': (dict(), 24_110_000, 10_000),
-    'simmim_timm_pvtv2_b2': (dict(), 25_400_000, 100_000),  # arXiv 2106.13797
+    'simmim_vit_base_relpos_800e': ({'use_shared_rel_pos_bias': False, 'use_rel_pos_bias': True}, 86_530_984, 1),
+    'simmim_convnext_tiny': ({}, 28_589_128, 1),
+    'simmim_convnext_small': ({}, 50_223_688, 1),
+    'simmim_convnext_base': ({}, 88_591_464, 1),
+    'simmim_convnextv2_tiny': ({}, 28_635_496, 1),
+    'simmim_convnextv2_base': ({}, 88_717_800, 1),
+    'simmim_resnet50': ({}, 25_560_000, 10_000),
+    'simmim_resnet101': ({}, 44_550_000, 10_000),
+    'simmim_hivit_base': ({'img_size': 224}, 79_051_000, 1_000),
+    'simmim_pcpvt_small': ({}, 24_110_000, 10_000),
+    'simmim_timm_pvtv2_b2': ({}, 25_400_000, 100_000),  # arXiv 2106.13797
 }
 
 
@@ -85,7 +85,7 @@ def test_encoders_have_the_published_number_of_parameters(name):
     ('name', 'published'),
     [
         ('simmim_swin_base', 89_874_104),
-        # 199,920,372 with windows of 12 in the last stage too: tables of 23 x 23 for 48 heads in its two blocks, not 11 x 11.
+        # There, the last stage has windows of 12 too: tables of 23 x 23, not 11 x 11, for 48 heads in both blocks.
         ('simmim_swin_large_800e', 199_920_372 - 2 * 48 * (23**2 - 11**2)),
     ],
 )
