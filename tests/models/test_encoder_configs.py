@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from mmengine.config import Config
 from simmim_mm.compat import meta_device
 from simmim_mm.registry import MODELS
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / 'configs'
 NAMES = sorted(path.stem for path in CONFIGS.glob('*.py'))
 
 # Config -> settings of the published classifier that differ; its parameters, with the layer for 1000 classes (width *
@@ -45,6 +47,12 @@ PUBLISHED = {
 }
 
 
+# Config -> millions of parameters, in the table of encoders.
+DOCUMENTED = dict(
+    re.findall(r'^\|[^|]*\| \[(\w+)\.py\]\([^|]*\| ([\d.]+) \|', (ROOT / 'docs' / 'encoders.md').read_text(), re.MULTILINE)
+)
+
+
 def count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
@@ -67,6 +75,12 @@ def test_every_config_builds_without_memory_and_reconstructs_images_of_its_size(
         images = torch.zeros(2, model.data_preprocessor.channels, height, width)
         mask = torch.ones(2, h, w, dtype=torch.bool)
         assert model.reconstruct(images, mask).images.shape == images.shape
+    if name in DOCUMENTED:
+        assert f'{count(model.backbone) / 1e6:.1f}' == DOCUMENTED[name]
+
+
+def test_the_table_of_encoders_has_every_config_of_one():
+    assert set(PUBLISHED) <= set(DOCUMENTED) <= set(NAMES)
 
 
 @pytest.mark.parametrize('name', sorted(PUBLISHED))
