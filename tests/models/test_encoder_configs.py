@@ -49,7 +49,9 @@ PUBLISHED = {
 
 # Config -> millions of parameters, in the table of encoders.
 DOCUMENTED = dict(
-    re.findall(r'^\|[^|]*\| \[(\w+)\.py\]\([^|]*\| ([\d.]+) \|', (ROOT / 'docs' / 'encoders.md').read_text(), re.MULTILINE)
+    re.findall(
+        r'^\|[^|]*\| \[(\w+)\.py\]\([^|]*\| ([\d.]+) \|', (ROOT / 'docs' / 'encoders.md').read_text(), re.MULTILINE
+    )
 )
 
 
