@@ -35,6 +35,7 @@ EXTRAS = {
     'demo': ['scikit-image'],
     'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
     'segmentation': ['onedl-mmsegmentation>=1.4'],
+    'timm': ['timm>=1.0'],
     'dev': ['ruff', 'mypy', 'codespell'],
 }
 EXTRAS['test'] = [
@@ -45,6 +46,7 @@ EXTRAS['test'] = [
     *EXTRAS['demo'],
     *EXTRAS['detection'],
     *EXTRAS['segmentation'],
+    *EXTRAS['timm'],
 ]
 EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

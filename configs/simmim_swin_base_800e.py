@@ -8,19 +8,9 @@ Differs from simmim_swin_base.py in the schedule alone: half the learning rate, 
 it from epoch 700 on.
 """
 
-_base_ = 'simmim_swin_base.py'
+_base_ = ['simmim_swin_base.py', '_base_/schedule_800e.py']
 
 optim_wrapper = dict(optimizer=dict(lr=4e-4))  # 1e-4 * 2048 / 512
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.005,  # 5e-7 / 1e-4
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(type='MultiStepLR', milestones=[700], gamma=0.1, by_epoch=True, convert_to_iter_based=True),
-]
+param_scheduler = _base_.schedule_800e
 train_cfg = dict(max_epochs=800)
 default_hooks = dict(checkpoint=dict(interval=20))

@@ -7,7 +7,7 @@ Result:   85.4 % top-1 on ImageNet after fine-tuning at 224 px (published).
 Windows of 12, but for the last stage, whose feature map is 6x6. mmpretrain pads that map to 12x12 instead.
 """
 
-_base_ = 'simmim_swin_base.py'
+_base_ = 'simmim_swin_base_800e.py'
 
 model = dict(
     backbone=dict(
@@ -17,19 +17,3 @@ model = dict(
     )
 )
 train_dataloader = dict(batch_size=128)
-
-# The schedule of simmim_swin_base_800e.py.
-optim_wrapper = dict(optimizer=dict(lr=4e-4))  # 1e-4 * 2048 / 512
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.005,  # 5e-7 / 1e-4
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(type='MultiStepLR', milestones=[700], gamma=0.1, by_epoch=True, convert_to_iter_based=True),
-]
-train_cfg = dict(max_epochs=800)
-default_hooks = dict(checkpoint=dict(interval=20))

@@ -3,12 +3,13 @@
 Paper:    Swin Transformer V2, https://arxiv.org/abs/2111.09883
 Recipe:   https://github.com/microsoft/Swin-Transformer, simmim_pretrain__swinv2_base__img192_window12__800ep
 Run:      bash tools/dist_train.sh configs/simmim_swinv2_base_800e.py 16 (on two machines; batch 2048 = 16 x 128)
-Result:   to be fine-tuned at 224 px with windows of 14 and pretrained_window_sizes=[12, 12, 12, 6].
+Result:   none published for this very config. The authors' model hub has 85.0 % top-1 on ImageNet for 500,000
+          iterations. To be fine-tuned at 224 px with windows of 14 and pretrained_window_sizes=[12, 12, 12, 6].
 
 Windows of 12, but for the last stage, whose feature map is 6x6.
 """
 
-_base_ = 'simmim_swin_base.py'
+_base_ = ['simmim_swin_base.py', '_base_/schedule_800e.py']
 
 model = dict(
     backbone=dict(
@@ -25,21 +26,10 @@ model = dict(
 )
 train_dataloader = dict(batch_size=128)
 
-# The schedule of simmim_swin_base_800e.py.
 optim_wrapper = dict(
     optimizer=dict(lr=4e-4),  # 1e-4 * 2048 / 512
     paramwise_cfg=dict(custom_keys={'cpb_mlp': dict(decay_mult=0.0), 'logit_scale': dict(decay_mult=0.0)}),
 )
-param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=0.005,  # 5e-7 / 1e-4
-        by_epoch=True,
-        begin=0,
-        end=10,
-        convert_to_iter_based=True,
-    ),
-    dict(type='MultiStepLR', milestones=[700], gamma=0.1, by_epoch=True, convert_to_iter_based=True),
-]
+param_scheduler = _base_.schedule_800e
 train_cfg = dict(max_epochs=800)
 default_hooks = dict(checkpoint=dict(interval=20))

@@ -3,8 +3,7 @@
 Run:      bash tools/dist_train.sh configs/simmim_vit_base.py 8
 Result:   none published for this form; the recipe is that of simmim_swin_base.py with a drop path rate of 0.1.
 
-The authors' ViT-B has no absolute positions but one relative position bias that all blocks share, and layer scale 0.1;
-it is trained for 800 epochs at 224 px.
+For the authors' ViT, which has relative positions instead, see simmim_vit_base_relpos_800e.py.
 """
 
 _base_ = 'simmim_swin_base.py'
@@ -18,10 +17,7 @@ model = dict(
         patch_size=16,
         out_type='featmap',
         drop_path_rate=0.1,
-        init_cfg=[
-            dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
-            dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
-        ],
+        init_cfg=dict(type='simmim_mm.DepthScaledInit'),
     )
 )
 optim_wrapper = dict(

@@ -6,6 +6,8 @@ import importlib
 import importlib.metadata
 import importlib.util
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Import name -> (lowest version that was seen working, first version that was not or None, what to install).
@@ -121,6 +123,28 @@ def plain_drop_rates(model: Any) -> None:
     for module in model.modules():
         if isinstance(getattr(module, 'drop_prob', None), np.floating):
             module.drop_prob = float(module.drop_prob)
+
+
+@contextmanager
+def meta_device() -> Iterator[None]:
+    """Builds models without memory for their weights, to see the shapes of those that fit no machine at hand.
+
+    Under ``torch.device('meta')`` alone, the host's encoders cannot be built: they read drop path rates off a
+    ``torch.linspace``, which holds no numbers there. In this context such sequences are on the CPU. Can go when
+    mmpretrain computes the rates without tensors.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class SequencesHoldNumbers(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = dict(kwargs or {})
+            if func is torch.linspace:
+                kwargs.setdefault('device', 'cpu')
+            return func(*args, **kwargs)
+
+    with torch.device('meta'), SequencesHoldNumbers():
+        yield
 
 
 def repair_torchvision() -> None:

@@ -65,9 +65,10 @@ def tiny_swin(window_size: int = 2, **kwargs) -> dict:
 
 
 def tiny_encoders() -> dict[str, dict]:
-    """A tiny config for each row of the table of stems; all take 64 px images."""
+    """A tiny config for each row of the table of stems and its variants; all take 64 px images."""
     four_stages = dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8])
     vit = dict(embed_dims=32, num_layers=2, num_heads=2, feedforward_channels=64)
+    convnext = dict(arch=dict(depths=[1, 1, 1, 1], channels=[16, 32, 64, 128]), gap_before_final_norm=False)
     pyramid = dict(patch_sizes=[4, 2, 2, 2], strides=[4, 2, 2, 2], mlp_ratios=[2, 2, 2, 2], sr_ratios=[8, 4, 2, 1])
     return {
         'SwinTransformer': tiny_swin(),
@@ -97,10 +98,23 @@ def tiny_encoders() -> dict[str, dict]:
             arch=dict(embed_dims=[16, 32, 64, 128], depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8], **pyramid),
             drop_path_rate=0.0,
         ),
-        'ConvNeXt': dict(
-            type='mmpretrain.ConvNeXt',
-            arch=dict(depths=[1, 1, 1, 1], channels=[16, 32, 64, 128]),
-            gap_before_final_norm=False,
+        'HiViT': dict(
+            type='mmpretrain.HiViT',
+            # Eight blocks at the end: mmpretrain confuses the index of the last one with those of the six before.
+            arch=dict(embed_dims=32, depths=[1, 1, 8], num_heads=2),
+            img_size=64,
+            out_indices=[7],  # mmpretrain's default is one list for all models, which each changes
+        ),
+        'ConvNeXt': dict(type='mmpretrain.ConvNeXt', **convnext),
+        'ConvNeXt V2': dict(type='mmpretrain.ConvNeXt', use_grn=True, layer_scale_init_value=0.0, **convnext),
+        'TIMMBackbone': dict(
+            type='mmpretrain.TIMMBackbone',
+            model_name='pvt_v2_b0',
+            features_only=True,
+            pretrained=False,
+            depths=(1, 1, 1, 1),
+            embed_dims=(8, 16, 32, 64),
+            num_heads=(1, 2, 4, 8),
         ),
         'ResNet': dict(type='mmpretrain.ResNet', depth=18, base_channels=8),
     }

@@ -11,7 +11,7 @@ from simmim_mm.models.decoders import (
     TransformerDecoder,
 )
 from simmim_mm.models.heads import ReconstructionHead
-from simmim_mm.models.init import ResPostNormInit
+from simmim_mm.models.init import DepthScaledInit, ResPostNormInit
 from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
 from simmim_mm.models.maskers import TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
@@ -24,6 +24,7 @@ __all__ = [
     'CrossAttentionDecoder',
     'Decoder',
     'DeconvDecoder',
+    'DepthScaledInit',
     'L1Loss',
     'L2Loss',
     'LinearDecoder',

@@ -81,6 +81,9 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
     if 'stem' not in seen:
         raise ValueError(f'{name} does not call its stem in forward; change masker.stem')
     tokens = first_tensor(seen['stem'])
+    _check_order(tokens, image_hw, f'the stem of {name}', 'change masker.stem to the convolution in it')
+    remedy = "use an encoder that has them first, as timm's have with feature_cls='getter'"
+    _check_order(features, image_hw, f'the last feature map of {name}', remedy)
     stem_hw = token_grid(tokens, image_hw)
     stem_width = tokens.shape[2] if tokens.ndim == 3 else tokens.shape[1]
     return BackboneLayout(
@@ -215,6 +218,16 @@ def _stride(image_hw: tuple[int, int], grid_hw: tuple[int, int], what: str) -> i
             'with squares; use an image size that is a multiple of the stride in both directions'
         )
     return stride
+
+
+def _check_order(maps: Tensor, image_hw: tuple[int, int], what: str, remedy: str) -> None:
+    """Refuses (B, h, w, D), which some of timm's encoders have, where (B, D, h, w) would be no map of the image."""
+    if maps.ndim != 4:
+        return
+    height, width = image_hw
+    first, last = ((h * width == w * height and height % h == 0) for h, w in (maps.shape[2:], maps.shape[1:3]))
+    if last and not first:
+        raise ValueError(f'{what} is {tuple(maps.shape)}, with channels last, and not (B, D, h, w); {remedy}')
 
 
 def _check_window(name: str, window: int, map_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:

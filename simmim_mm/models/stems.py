@@ -29,8 +29,12 @@ STEMS = {
     'VisionTransformer': Stem('patch_embed', overlapping=False),
     'BEiTViT': Stem('patch_embed', overlapping=False),
     'PCPVT': Stem('patch_embeds.0', overlapping=False),  # Twins; SVT inherits from it
-    'ConvNeXt': Stem('downsample_layers.0', overlapping=False),
+    'HiViT': Stem('patch_embed.proj', overlapping=False),  # the norm after it returns five dimensions
+    'ConvNeXt': Stem('downsample_layers.0', overlapping=False),  # V1 and V2
     'ResNet': Stem('maxpool', overlapping=True),  # 7x7 and 3x3 kernels with strides of 2
+    # Where timm's hierarchical transformers have it, with features_only=True; its other models need `stem`. How their
+    # stems look is not known, so hidden pixels are blanked.
+    'TIMMBackbone': Stem('timm_model.patch_embed.proj', overlapping=True),
 }
 
 
@@ -79,7 +83,21 @@ def find_stem(backbone: nn.Module, path: str | None = None) -> nn.Module:
             raise AttributeError('the backbone itself is no stem')
         return backbone.get_submodule(path)
     except AttributeError as error:
-        children = ', '.join(name for name, _ in backbone.named_children())
         raise ValueError(
-            f'stem={path!r} is no module of {type(backbone).__name__}; its children are: {children}; change masker.stem'
+            f'stem={path!r} is no module of {type(backbone).__name__}; {_where_it_ends(backbone, path)}; '
+            'change masker.stem'
         ) from error
+
+
+def _where_it_ends(backbone: nn.Module, path: str) -> str:
+    """What can follow where a path leads nowhere; modules that only wrap another one are passed over."""
+    module, way = backbone, ''
+    for name in path.split('.'):
+        children = dict(module.named_children())
+        if name not in children and len(children) == 1:
+            name = next(iter(children))
+        if name not in children:
+            break
+        module, way = children[name], f'{way}.{name}' if way else name
+    names = ', '.join(name for name, _ in module.named_children()) or 'none'
+    return f'the children of {way} are: {names}' if way else f'its children are: {names}'

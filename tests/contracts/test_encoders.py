@@ -72,7 +72,7 @@ def test_hidden_cells_hold_the_token_and_visible_ones_are_the_stems_own(model):
     blanked = images * (1 - expand(mask, (images.shape[-2], images.shape[-1])).unsqueeze(1).float())
     plain, _ = stem_output(model, blanked if model.masker.blanks_pixels else images, torch.zeros_like(mask))
     torch.testing.assert_close(cells[~hidden], plain[~hidden])
-    assert model.masker.blanks_pixels == (type(model.backbone).__name__ == 'ResNet')
+    assert model.masker.blanks_pixels == (type(model.backbone).__name__ in ('ResNet', 'TIMMBackbone'))
 
 
 def test_a_training_step_reaches_every_parameter(encoder, build_model):
@@ -98,6 +98,82 @@ def test_encoding_is_one_graph(model):
     images = torch.randn(2, 3, 64, 64)
     explanation = torch._dynamo.explain(model.masker.encode)(model.backbone, images, some_mask(images, 32))
     assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)
+
+
+@pytest.mark.parametrize('name', ['VisionTransformer', 'BEiTViT', 'SwinTransformerV2', 'ConvNeXt V2', 'TIMMBackbone'])
+def test_a_training_step_with_drop_path_is_one_graph(tiny_encoders, build_model, name):
+    """The host's ViTs have NumPy numbers for rates of drop path, which would break the graph at each."""
+    model = build_model(backbone={**tiny_encoders[name], 'drop_path_rate': 0.1}).train()
+    torch._dynamo.reset()
+    images = torch.randn(2, 3, 64, 64)
+    explanation = torch._dynamo.explain(model.masker.encode)(model.backbone, images, some_mask(images, 32))
+    assert (explanation.graph_count, explanation.graph_break_count) == (1, 0)
+
+
+def timm_encoder(model_name: str, **settings) -> dict:
+    return dict(type='mmpretrain.TIMMBackbone', model_name=model_name, features_only=True, pretrained=False, **settings)
+
+
+SMALL = dict(depths=(1, 1, 1, 1), dims=(8, 16, 32, 64))
+SMALL_SWIN = dict(
+    img_size=64, window_size=2, embed_dim=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), feature_cls='getter'
+)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'stem', 'stride'),
+    [
+        (timm_encoder('convnext_atto', **SMALL), 'timm_model.stem_1', 32),
+        (timm_encoder('resnet10t'), 'timm_model.maxpool', 32),
+        (timm_encoder('vit_tiny_patch16_224', img_size=64, depth=3), 'timm_model.model.patch_embed', 16),
+        (timm_encoder('swin_tiny_patch4_window7_224', **SMALL_SWIN), 'timm_model.model.patch_embed.proj', 32),
+    ],
+    ids=['ConvNeXt', 'ResNet', 'ViT', 'Swin'],
+)
+def test_encoders_of_timm_by_the_path_of_their_stem(build_model, backbone, stem, stride):
+    """Each trains, and no feature depends on a hidden pixel."""
+    model = build_model(backbone=backbone, masker=dict(type='TokenMasker', stem=stem)).eval()
+    images = torch.randn(2, 3, 64, 64, requires_grad=True)
+    mask = some_mask(images, 32)
+    assert model.layout.stride == stride
+    features, _ = model.masker.encode(model.backbone, images, mask)
+    (gradient,) = torch.autograd.grad((features * torch.randn_like(features)).sum(), images)
+    assert gradient[expand(mask, (64, 64)).unsqueeze(1).expand_as(images)].abs().max() == 0
+    model.train()
+    model.loss(images, mask)['loss'].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'stem', 'message'),
+    [
+        (
+            timm_encoder('convnext_atto', **SMALL),
+            None,
+            "stem='timm_model.patch_embed.proj' is no module of TIMMBackbone; the children of timm_model are: stem_0, "
+            'stem_1, stages_0, stages_1, stages_2, stages_3; change masker.stem',
+        ),
+        (
+            timm_encoder('vit_tiny_patch16_224', img_size=64, depth=3),
+            None,
+            'the children of timm_model.model are: patch_embed, pos_drop',
+        ),
+        (
+            timm_encoder('swin_tiny_patch4_window7_224', **{**SMALL_SWIN, 'embed_dim': 24}),
+            'timm_model.model.patch_embed',
+            r'the stem of TIMMBackbone is \(1, 16, 16, 24\), with channels last.*change masker.stem to the convolution',
+        ),
+        (
+            timm_encoder('swin_tiny_patch4_window7_224', **{**SMALL_SWIN, 'feature_cls': None, 'embed_dim': 24}),
+            'timm_model.patch_embed.proj',
+            r"last feature map of TIMMBackbone is \(1, 2, 2, 192\), with channels last, .*feature_cls='getter'",
+        ),
+    ],
+    ids=['ConvNeXt', 'ViT', 'Swin, channels last in the stem', 'Swin, channels last'],
+)
+def test_encoders_of_timm_without_a_stem_that_fits_say_what_there_is(build_model, backbone, stem, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(backbone=backbone, masker=dict(type='TokenMasker', stem=stem))
 
 
 def test_a_stem_that_is_named_by_its_path_is_taken_for_overlapping(build_model):

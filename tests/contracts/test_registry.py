@@ -53,6 +53,7 @@ def minimal_arguments(tiny_swin, image_folder):
         'MLPDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'ContrastiveCompanion': lambda: dict(in_channels=4),
         'L1Loss': dict,
+        'DepthScaledInit': dict,
         'ResPostNormInit': dict,
         'SmoothL1Loss': dict,
         'L2Loss': dict,

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
 
+from simmim_mm.compat import meta_device
 from simmim_mm.engine import CosineWithWarmupLR
 from simmim_mm.registry import MODELS
 
@@ -84,7 +85,8 @@ def test_a_warm_up_longer_than_the_schedule_is_refused():
 )
 def test_the_parameters_without_weight_decay_are_the_authors(name):
     cfg = Config.fromfile(CONFIGS / name)
-    model = MODELS.build(cfg.model)
+    with meta_device():
+        model = MODELS.build(cfg.model)
     optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
     assert len(optimizer.param_groups) == 2
     decay = {id(parameter): group['weight_decay'] for group in optimizer.param_groups for parameter in group['params']}
@@ -99,10 +101,27 @@ def test_the_parameters_without_weight_decay_are_the_authors(name):
         assert decay[id(parameter)] == (0.0 if exempt else 0.05), parameter_name
 
 
-def test_the_base_config_has_the_published_number_of_parameters():
-    cfg = Config.fromfile(CONFIGS / 'simmim_swin_base.py')
-    model = MODELS.build(cfg.model)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 89_874_104
+@pytest.mark.parametrize('size', ['small', 'base', 'large'])
+def test_the_authors_vit_decays_its_mask_token_and_its_position_biases(size):
+    """Their `no_weight_decay` of it names the class token alone, beside biases and what has one dimension."""
+    cfg = Config.fromfile(CONFIGS / f'simmim_vit_{size}_relpos_800e.py')
+    with meta_device():
+        model = MODELS.build(cfg.model)
+    optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    decay = {id(parameter): group['weight_decay'] for group in optimizer.param_groups for parameter in group['params']}
+    for name, parameter in model.named_parameters():
+        exempt = parameter.ndim == 1 or name == 'backbone.cls_token'
+        assert decay[id(parameter)] == (0.0 if exempt else 0.05), name
+
+
+def test_other_settings_of_the_authors_vit():
+    """MODEL.VIT of simmim_pretrain__vit_base__img224__800ep and of their defaults."""
+    cfg = Config.fromfile(CONFIGS / 'simmim_vit_base_relpos_800e.py')
+    backbone, pipeline = cfg.model.backbone, cfg.train_dataloader.dataset.pipeline
+    assert (backbone.img_size, cfg.model.img_size, pipeline[1].size, backbone.patch_size) == (224, 224, 224, 16)
+    assert (backbone.drop_path_rate, backbone.layer_scale_init_value) == (0.1, 0.1)
+    assert pipeline[2:] == Config.fromfile(CONFIGS / 'simmim_swin_base.py').train_dataloader.dataset.pipeline[2:]
+    assert (pipeline[1].scale, pipeline[1].ratio) == ((0.67, 1.0), (3 / 4, 4 / 3))
 
 
 def test_other_settings_of_the_base_recipe():
@@ -123,7 +142,14 @@ def test_other_settings_of_the_base_recipe():
 
 
 @pytest.mark.parametrize(
-    'name', ['simmim_swin_base_800e.py', 'simmim_swin_large_800e.py', 'simmim_swinv2_base_800e.py']
+    'name',
+    [
+        'simmim_swin_large_800e.py',
+        'simmim_swinv2_base_800e.py',
+        'simmim_swinv2_huge_800e.py',
+        'simmim_vit_base_relpos_800e.py',
+        'simmim_vit_large_relpos_800e.py',
+    ],
 )
 def test_the_800_epoch_recipes_share_one_schedule(name):
     reference, cfg = (Config.fromfile(CONFIGS / other) for other in ('simmim_swin_base_800e.py', name))
