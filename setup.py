@@ -30,6 +30,8 @@ REQUIREMENTS = [
     'numpy',
     'pillow>=10',
     'rich',
+    'scipy',
+    'matplotlib',
 ]
 EXTRAS = {
     'demo': ['scikit-image'],

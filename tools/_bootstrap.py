@@ -28,6 +28,14 @@ def whole_number(smallest: int) -> Callable[[str], int]:
 
 
 def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
+    """What the tools that draw pictures of images with a config have in common."""
+    add_image_arguments(parser, out)
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
+    )
+
+
+def add_image_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """What the tools that draw pictures of images have in common."""
     parser.add_argument('images', nargs='+', metavar='IMAGE', help='image files, or folders of images')
     parser.add_argument('--out', default=out, help='the picture to write (default: %(default)s)')
@@ -35,6 +43,3 @@ def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         '--max-images', type=whole_number(1), default=16, help='spread over what is named (default: %(default)s)'
     )
     parser.add_argument('--seed', type=whole_number(0), default=0, help='of the masks (default: %(default)s)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )

@@ -1,5 +1,6 @@
 """The pure maths of masks: no OpenMMLab imports, no state."""
 
+from simmim_mm.masking.distance import mean_distance_to_visible
 from simmim_mm.masking.grid import (
     Cells,
     blank,
@@ -11,11 +12,15 @@ from simmim_mm.masking.grid import (
     hidden_weight,
     regrid,
 )
+from simmim_mm.masking.labels import labels_of_cells
+from simmim_mm.masking.saliency import cell_means, cells_by_score, spectral_residual, standardise
 from simmim_mm.masking.sampling import check_ratio, num_hidden_cells, random_cells
 
 __all__ = [
     'Cells',
     'blank',
+    'cell_means',
+    'cells_by_score',
     'check_ratio',
     'coarsen',
     'expand',
@@ -23,7 +28,11 @@ __all__ = [
     'hidden_cells',
     'hidden_share',
     'hidden_weight',
+    'labels_of_cells',
+    'mean_distance_to_visible',
     'num_hidden_cells',
     'random_cells',
     'regrid',
+    'spectral_residual',
+    'standardise',
 ]

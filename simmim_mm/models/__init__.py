@@ -13,7 +13,7 @@ from simmim_mm.models.decoders import (
 from simmim_mm.models.heads import ReconstructionHead
 from simmim_mm.models.init import DepthScaledInit, ResPostNormInit
 from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
-from simmim_mm.models.maskers import TokenMasker
+from simmim_mm.models.maskers import PixelMasker, TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
 from simmim_mm.models.simmim import SimMIM
 from simmim_mm.models.targets import PixelTarget
@@ -30,6 +30,7 @@ __all__ = [
     'LinearDecoder',
     'MLPDecoder',
     'MaskedImagePreprocessor',
+    'PixelMasker',
     'PixelTarget',
     'ReconstructionHead',
     'ResPostNormInit',

@@ -119,7 +119,7 @@ def check_nothing_shows(
     mask = (torch.arange(h)[:, None] + torch.arange(w)).remainder(2).bool()[None].to(parameter.device)
     image = torch.zeros(1, channels, *image_hw, device=parameter.device, dtype=parameter.dtype)
     other = image.masked_fill(expand(mask, image_hw).unsqueeze(1), 100.0)
-    with evaluating(backbone):
+    with evaluating(backbone), evaluating(masker):
         first, second = (masker.encode(backbone, each, mask)[0] for each in (image, other))
     if not torch.equal(first, second):
         raise ValueError(

@@ -1,6 +1,9 @@
 """Pictures."""
 
+from simmim_mm.visualization.gallery import draw_gallery, load_contents
+from simmim_mm.visualization.mask_distances import markdown_table, plot_distances, simulate
 from simmim_mm.visualization.panels import label_columns, reconstruction_panel, save_png, tile
+from simmim_mm.visualization.regions import colour_regions
 from simmim_mm.visualization.samples import (
     config_pipeline,
     draw_masks,
@@ -12,15 +15,21 @@ from simmim_mm.visualization.samples import (
 )
 
 __all__ = [
+    'colour_regions',
     'config_pipeline',
+    'draw_gallery',
     'draw_masks',
     'draw_reconstructions',
     'fixed_batch',
     'image_samples',
     'label_columns',
+    'load_contents',
     'load_sample',
+    'markdown_table',
     'picture_pipeline',
+    'plot_distances',
     'reconstruction_panel',
     'save_png',
+    'simulate',
     'tile',
 ]

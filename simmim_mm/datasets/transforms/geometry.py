@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmcv.transforms import BaseTransform
 
 from simmim_mm.datasets.randomness import rng_of
+from simmim_mm.datasets.transforms.maps import crop_maps, flip_maps
 from simmim_mm.registry import TRANSFORMS
 
 
@@ -63,7 +64,7 @@ class RandomResizedCrop(BaseTransform):
     box is drawn as torchvision's ``RandomResizedCrop`` draws it. mmpretrain resizes without antialiasing, so its
     training images are a little sharper and noisier. An image smaller than ``size`` is enlarged.
 
-    Changes ``img`` ((height, width, C) uint8) and ``img_shape``.
+    Changes ``img`` ((height, width, C) uint8), ``img_shape``, and all ``maps`` (see ``LoadMap``) likewise.
 
     Args:
         size: Side of the square result, or (height, width).
@@ -99,6 +100,7 @@ class RandomResizedCrop(BaseTransform):
         top, left, height, width = self._draw_box(image.shape[0], image.shape[1], rng_of(results), size)
         results['img'] = resize(image[top : top + height, left : left + width], size)
         results['img_shape'] = size
+        crop_maps(results, (top, left, height, width), size)
         return results
 
     def _size_of(self, results: dict) -> tuple[int, int]:
@@ -142,7 +144,7 @@ class RandomResizedCrop(BaseTransform):
 class CenterCrop(BaseTransform):
     """Cuts out the largest central box with the aspect of ``size``, and resizes it, with antialiasing.
 
-    For validation and pictures: nothing random. Changes ``img`` and ``img_shape``.
+    For validation and pictures: nothing random. Changes ``img``, ``img_shape``, and all ``maps`` likewise.
 
     Args:
         size: Side of the square result, or (height, width).
@@ -161,6 +163,7 @@ class CenterCrop(BaseTransform):
         top, left = (height - box_h) // 2, (width - box_w) // 2
         results['img'] = resize(image[top : top + box_h, left : left + box_w], self.size)
         results['img_shape'] = self.size
+        crop_maps(results, (top, left, box_h, box_w), self.size)
         return results
 
     def __repr__(self) -> str:
@@ -171,7 +174,7 @@ class CenterCrop(BaseTransform):
 class RandomFlip(BaseTransform):
     """Mirrors left and right.
 
-    Changes ``img``, adds ``flip``.
+    Changes ``img`` and all ``maps``, adds ``flip``.
 
     Args:
         prob: Share of the images that are mirrored.
@@ -187,6 +190,7 @@ class RandomFlip(BaseTransform):
         results['flip'] = bool(rng_of(results).random() < self.prob)
         if results['flip']:
             results['img'] = results['img'][:, ::-1]
+            flip_maps(results)
         return results
 
     def __repr__(self) -> str:

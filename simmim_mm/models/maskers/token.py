@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -32,6 +32,8 @@ class TokenMasker(BaseModule):
         stem: Dotted path of the stem below the backbone, where :data:`~simmim_mm.models.stems.STEMS` does not have it.
         init_cfg: MMEngine's.
     """
+
+    derived: ClassVar[tuple[str, ...]] = ('embed_dims',)
 
     def __init__(self, embed_dims: int, stem: str | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
@@ -85,7 +87,7 @@ class TokenMasker(BaseModule):
             raise ValueError(
                 f'a mask of {self._mask.shape[-2]}x{self._mask.shape[-1]} cells is finer than the '
                 f'{grid_hw[0]}x{grid_hw[1]} tokens of the stem; use a mask_patch_size of at least '
-                f'{self._image_hw[0] // grid_hw[0]}'
+                f"{self._image_hw[0] // grid_hw[0]}, or masker=dict(type='PixelMasker'), which hides pixels"
             )
         hidden = expand(self._mask, grid_hw)
         if tokens.ndim == 3:

@@ -51,9 +51,10 @@ class BlockwiseMask(MaskGenerator):
     def _add_block(self, mask: np.ndarray, left: int, rng: np.random.Generator) -> bool:
         """Hides one rectangle that adds between 1 and ``left`` cells; whether one was found."""
         h, w = mask.shape
+        limit = abs(math.log(self.aspect))  # not -log(1), which is -0.0 and no upper bound for NumPy
         for _ in range(self.MAX_ATTEMPTS):
             area = rng.uniform(min(self.min_block, left), left)
-            ratio = math.exp(rng.uniform(math.log(self.aspect), -math.log(self.aspect)))
+            ratio = math.exp(rng.uniform(-limit, limit))
             height, width = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if not (0 < height <= h and 0 < width <= w):
                 continue

@@ -1,0 +1,58 @@
+"""The gallery and the table of AvgDist from the command line."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a tool as `python tools/NAME` does, but in this process; what it wrote."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+
+    def call(name: str, *arguments: str, status: int = 0) -> str:
+        monkeypatch.setattr(sys, 'argv', [name, *arguments])
+        code = 0
+        try:
+            runpy.run_path(str(TOOLS / name), run_name='__main__')
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        assert code == status, captured
+        return captured.out + captured.err
+
+    return call
+
+
+def test_a_gallery_of_one_image(run, image_folder, tmp_path):
+    """No config; what is printed is the path of the picture."""
+    picture = tmp_path / 'gallery.png'
+    arguments = [image_folder(1), '--size', '64', '96', '--out', str(picture)]
+    assert run('show_masks.py', '--gallery', *arguments).splitlines()[-1] == str(picture)
+    assert picture.stat().st_size > 5000
+    output = run('show_masks.py', '--gallery', *arguments, '--cell', '24', status=2)
+    assert 'error: mask_patch_size=24 does not divide both sides of the 64x96 image; use one of 4, 8, 16, 32' in output
+
+
+@pytest.mark.parametrize('option', ['--cfg-options', '--num-masks', '--augment'])
+def test_a_gallery_takes_no_options_of_configs(run, option):
+    """They would mean nothing there."""
+    assert 'unrecognized arguments' in run('show_masks.py', '--gallery', 'x.png', option, '3', status=2)
+
+
+def test_a_table_of_distances(run, image_folder, tmp_path):
+    """A row a strategy and cell, and the plot; without images, only those that need none."""
+    plot = tmp_path / 'plot.png'
+    options = ['--size', '64', '--cells', '16', '--ratios', '0.5', '--draws', '2']
+    output = run('mask_distances.py', image_folder(1), *options, '--plot', str(plot))
+    assert len([line for line in output.splitlines() if line.startswith('| ')]) == 1 + 9
+    assert plot.is_file()
+    output = run('mask_distances.py', *options)
+    assert len([line for line in output.splitlines() if line.startswith('| ')]) == 1 + 6
+    assert 'error: ratio=2.0' in run('mask_distances.py', '--ratios', '2', status=2)
