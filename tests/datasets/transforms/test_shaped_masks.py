@@ -121,10 +121,10 @@ def test_several_rectangles_hide_at_most_their_areas(h, w, ratio, seed, num):
 
 
 def test_several_rectangles_seldom_overlap():
-    """On 100 draws of three at 0.3, they hide more than 0.27 in the mean."""
+    """Three at 0.3 hide more than 0.29 in the mean of 100 draws, where those of one random place each hide 0.273."""
     generator = RectangleMask(num=3, mask_patch_size=4, mask_ratio=0.3)
     masks = [draw(generator, 48, 48, seed) for seed in range(100)]
-    assert 0.27 < np.mean(masks) < 0.31
+    assert 0.29 < np.mean(masks) < 0.31
     assert max(label(mask)[1] for mask in masks) == 3
 
 
