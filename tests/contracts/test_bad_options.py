@@ -33,10 +33,19 @@ ACCEPTED = {
     'CosineWithWarmupLR.min_ratio': {'zero'},  # down to a rate of 0
     'CosineWithWarmupLR.warmup_ratio': {'zero'},  # up from a rate of 0
     'DeconvDecoder.widths': {'an empty list'},  # no transposed convolution, the last layer alone
+    'IrregularMask.stroke_share': {'zero'},  # blobs alone
+    'LoadMap.folder': {'a string'},  # looked for with the first map
+    'LoadMap.key': {'a string'},  # any name
+    'LoadMap.suffix': {'a string'},  # any ending
     'MaskGenerator.mask_ratio': {'zero'},  # nothing hidden
+    'PixelMasker.stem': {'a string'},  # a path, looked for by SimMIM
     'RandomFlip.prob': {'zero'},  # never
     'ReconstructionHook.images': {'a string'},  # a folder, looked for before training
     'ReconstructionHook.interval': {'zero'},  # at the end alone
+    'SaliencyMask.score': {'a string'},  # the name of a map, looked for in the samples
+    'SaliencyMask.temperature': {'zero'},  # the highest scores and nothing else
+    'SemanticMask.background': {'a negative number', 'None', 'an empty list'},  # a label as any other; none
+    'SemanticMask.labels': {'a string'},  # the name of a map, looked for in the samples
     'TokenMasker.stem': {'a string'},  # a path, looked for in attach
     'UnlabelledImages.max_unreadable': {'zero'},  # none may
     'UnlabelledImages.pipeline': {'an empty list'},  # what the data set knows of a sample, untouched

@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform
 from PIL import Image
 
 from simmim_mm.datasets.transforms.maps import resize_map
+from simmim_mm.options import check_flag
 from simmim_mm.registry import TRANSFORMS
 
 KINDS = ('labels', 'scores')
@@ -60,10 +61,8 @@ class LoadMap(BaseTransform):
                 raise ValueError(f'{name}={path!r} of LoadMap is no path of a folder')
         if image_root is not None and folder is None:
             raise ValueError(f'image_root={image_root!r} of LoadMap means nothing without folder; set folder')
-        if not isinstance(resize, bool):
-            raise ValueError(f'resize={resize!r} of LoadMap must be True or False')
         self.key, self.folder, self.suffix, self.image_root = key, folder, suffix, image_root
-        self.kind, self.resize = kind, resize
+        self.kind, self.resize = kind, check_flag(resize, 'resize', 'LoadMap')
 
     def path_of(self, img_path: str) -> str:
         """The file of an image's map.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from simmim_mm.masking import regrid
 from simmim_mm.models.probe import last_map
+from simmim_mm.options import check_text
 from simmim_mm.registry import MODELS
 
 FILLS = ('zero', 'mean', 'noise', 'learned')
@@ -37,7 +38,7 @@ class PixelMasker(BaseModule):
         init_cfg: MMEngine's.
 
     Raises:
-        ValueError: If ``fill`` is unknown.
+        ValueError: If ``fill`` is unknown, or ``stem`` is no text.
     """
 
     derived: ClassVar[tuple[str, ...]] = ('image_channels',)
@@ -49,7 +50,7 @@ class PixelMasker(BaseModule):
         if fill not in FILLS:
             raise ValueError(f'fill={fill!r} of PixelMasker is unknown; use {", ".join(map(repr, FILLS))}')
         self.fill = fill
-        self.stem = stem
+        self.stem = check_text(stem, 'stem', 'PixelMasker')
         if fill == 'learned':
             self.mask_pixel = nn.Parameter(torch.zeros(image_channels))
 

@@ -17,8 +17,8 @@ class PixelMask(RandomPatchMask):
 
     Args:
         mask_patch_size: Side of a cell in pixels.
-        mask_ratio: Share of the cells to hide, 0 to 1, or a schedule: see :class:`MaskGenerator`.
+        **kwargs: ``mask_ratio`` of :class:`MaskGenerator`.
     """
 
-    def __init__(self, mask_patch_size: int = 1, mask_ratio: float | dict[str, Any] = 0.6) -> None:
-        super().__init__(mask_patch_size=mask_patch_size, mask_ratio=mask_ratio)
+    def __init__(self, mask_patch_size: int = 1, **kwargs: Any) -> None:
+        super().__init__(mask_patch_size=mask_patch_size, **kwargs)
