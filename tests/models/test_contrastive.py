@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import build_model, tiny_encoders, tiny_swin
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
+from tiny import build_model, tiny_encoders, tiny_swin
 
 from simmim_mm.datasets import SampleIndex, UnlabelledImages, stack_samples
 from simmim_mm.engine import ReconstructionHook
