@@ -29,6 +29,7 @@ REQUIREMENTS = [
     'onedl-mmpretrain>=1.3',
     'numpy',
     'pillow>=10',
+    'tifffile',
     'rich',
     'scipy',
     'matplotlib',

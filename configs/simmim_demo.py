@@ -24,7 +24,7 @@ model = dict(
     ),
 )
 
-loading = [dict(type='LoadImage')]
+loading = [dict(type='LoadImage', grey='repeat')]
 masking = [dict(type='RandomPatchMask', mask_patch_size=16, mask_ratio=0.6), dict(type='PackMaskedImage')]
 
 train_dataloader = dict(

@@ -34,7 +34,7 @@ model = dict(
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type='LoadImage'),
+            dict(type='LoadImage', grey='repeat'),
             dict(type='RandomResizedCrop', size=img_size, scale=(0.67, 1.0), ratio=(3 / 4, 4 / 3)),
             dict(type='RandomFlip', prob=0.5),
             dict(type='RandomPatchMask', mask_patch_size=32, mask_ratio=0.6),

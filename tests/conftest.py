@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import logging
+import pickle
 import random
 import warnings
 
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
 import torch
 from hypothesis import HealthCheck, settings
 from mmengine.logging import MMLogger
@@ -97,6 +100,56 @@ def image_folder(tmp_path, photographs):
             image = Image.fromarray(photographs[names[number % 4]])
             left = 5 * number
             image.crop((left, 10, left + 250, 260)).resize(size).save(folder / f'{number:03d}{ending}')
+        return str(folder)
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def cifar_images(photographs) -> np.ndarray:
+    """(12, 3, 32, 32) uint8: ten images to train on, two to test."""
+    names = ('astronaut', 'coffee', 'chelsea', 'rocket')
+    crops = [Image.fromarray(photographs[names[n % 4]]).crop((9 * n, 5, 9 * n + 250, 255)) for n in range(12)]
+    return np.stack([np.asarray(crop.resize((32, 32))).transpose(2, 0, 1) for crop in crops])
+
+
+@pytest.fixture
+def cifar_folder(tmp_path, monkeypatch, cifar_images):
+    """Writes a CIFAR-10 of twelve images in the official format, and has mmpretrain expect its checksums."""
+    from mmpretrain.datasets import CIFAR10
+
+    def make(rewrite: bool = True) -> str:
+        folder = tmp_path / 'cifar10' / 'cifar-10-batches-py'
+        folder.mkdir(parents=True, exist_ok=True)
+        batches = {f'data_batch_{n + 1}': cifar_images[2 * n : 2 * n + 2] for n in range(5)}
+        checksums = {}
+        for name, images in {**batches, 'test_batch': cifar_images[10:]}.items() if rewrite else ():
+            entry = {'data': images.reshape(len(images), -1), 'labels': [3] * len(images), 'batch_label': name}
+            data = pickle.dumps(entry, protocol=2)
+            (folder / name).write_bytes(data)
+            checksums[name] = hashlib.md5(data).hexdigest()
+        if rewrite:
+            for lists in ('train_list', 'test_list'):
+                expected = [[name, checksums[name]] for name, _ in getattr(CIFAR10, lists)]
+                monkeypatch.setattr(CIFAR10, lists, expected)
+        return str(folder.parent)
+
+    return make
+
+
+@pytest.fixture
+def band_folder(tmp_path, photographs):
+    """Makes a folder of TIFF files of many 16-bit bands, red, green and blue of photographs in bands 3, 2 and 1."""
+
+    def make(num_images: int = 4, name: str = 'bands', channels: int = 13, size: tuple[int, int] = (96, 160)) -> str:
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(num_images):
+            photograph = Image.fromarray(photographs[('astronaut', 'coffee', 'chelsea', 'rocket')[number % 4]])
+            rgb = np.asarray(photograph.resize(size[::-1])).astype(np.uint16)
+            bands = np.stack([rgb.mean(axis=-1) * 10 + 300 * band for band in range(channels)]).astype(np.uint16)
+            bands[1:4] = rgb[..., ::-1].transpose(2, 0, 1) * 30
+            tifffile.imwrite(folder / f'{number}.tif', bands, photometric='minisblack')
         return str(folder)
 
     return make

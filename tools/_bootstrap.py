@@ -27,9 +27,20 @@ def whole_number(smallest: int) -> Callable[[str], int]:
     return read
 
 
+def band_numbers(text: str) -> list[int]:
+    """A type for argparse: whole numbers with commas between them."""
+    return [whole_number(0)(number) for number in text.split(',')]
+
+
 def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """What the tools that draw pictures of images with a config have in common."""
     add_image_arguments(parser, out)
+    parser.add_argument(
+        '--bands',
+        type=band_numbers,
+        help='of images with more than three channels: which to show as red, green and blue, or which one as grey, '
+        'counted from 0, such as 3,2,1 (default: the first three)',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
     )

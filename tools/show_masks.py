@@ -57,7 +57,8 @@ def show_config(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     transforms = config_pipeline(cfg, augment=args.augment)
     samples = image_samples(args.images)
-    panel = draw_masks(samples.__getitem__, len(samples), transforms, args.max_images, args.num_masks, args.seed)
+    fixed = (args.max_images, args.num_masks, args.seed, args.bands)
+    panel = draw_masks(samples.__getitem__, len(samples), transforms, *fixed)
     print(save_png(args.out, panel))
 
 

@@ -26,7 +26,7 @@ def main() -> None:
         samples = image_samples(args.images)
         batch = fixed_batch(samples.__getitem__, len(samples), config_pipeline(cfg), args.max_images, args.seed)
         model = load_model(cfg, args.checkpoint)
-        print(save_png(args.out, draw_reconstructions(model, batch)))
+        print(save_png(args.out, draw_reconstructions(model, batch, args.bands)))
 
 
 if __name__ == '__main__':

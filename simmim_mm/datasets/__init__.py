@@ -2,11 +2,13 @@
 
 from simmim_mm.datasets import transforms
 from simmim_mm.datasets.collate import stack_samples
+from simmim_mm.datasets.host_images import HostImages
 from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, sample_rng
 from simmim_mm.datasets.sampler import InfiniteSeededSampler, SeededSampler
 from simmim_mm.datasets.unlabelled import TooManyUnreadableImagesError, UnlabelledImages
 
 __all__ = [
+    'HostImages',
     'InfiniteSeededSampler',
     'Moment',
     'SampleIndex',

@@ -20,17 +20,29 @@ def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
             its loader hands the mark on.
 
     Returns:
-        ``inputs`` (B, C, H, W) uint8, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as lists.
+        ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as lists.
 
     Raises:
-        ValueError: If images or masks differ in shape.
+        ValueError: If images or masks differ in shape, or images in type.
     """
+    types = {sample['inputs'].dtype: sample for sample in samples if 'inputs' in sample}
+    if len(types) > 1:
+        found = ' and '.join(f'{dtype} of {sample.get("img_path")!r}' for dtype, sample in types.items())
+        raise ValueError(
+            f'inputs of one batch differ in type: {found}; bring all files to 8 bits, or none, or leave some out '
+            'of the data set'
+        )
     for name in ('inputs', *MASK_KEYS):
         shapes = {tuple(sample[name].shape): sample for sample in samples if name in sample}
         if len(shapes) > 1:
             found = ' and '.join(f'{shape} of {sample.get("img_path")!r}' for shape, sample in list(shapes.items())[:2])
+            channels = {shape[0] for shape in shapes}
             raise ValueError(
-                f'{name} of one batch differ in shape: {found}; give all images one size, with RandomResizedCrop or '
-                'CenterCrop in the pipeline'
+                f'{name} of one batch differ in shape: {found}; '
+                + (
+                    'set channels of LoadImage to one number'
+                    if name == 'inputs' and len(channels) > 1
+                    else 'give all images one size, with RandomResizedCrop or CenterCrop in the pipeline'
+                )
             )
     return default_collate(samples)

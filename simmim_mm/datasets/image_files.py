@@ -9,8 +9,11 @@ from pathlib import Path
 
 from simmim_mm.progress import track
 
-# What Pillow reads without plug-ins, as file name endings.
-IMAGE_EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
+# What LoadImage reads, as file name endings.
+IMAGE_EXTENSIONS = (
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.gif', '.ppm', '.pgm'),
+    *('.tif', '.tiff', '.npy'),
+)
 
 HOW_TO_NAME_A_FOLDER = (
     'name a folder of images (of any depth, no class folders needed); for training with --data-root FOLDER, or with '

@@ -81,6 +81,7 @@ def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
+    check_input_channels(expected, state, checkpoint)
     if missing or foreign or wrong:
         problems = [
             f'{len(keys)} {what} (such as {keys[0]})'
@@ -91,3 +92,30 @@ def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str
             f'{checkpoint!r} is not of the model in this config: {", ".join(problems)}; use the config that it was '
             'trained with, which stands in its work dir'
         )
+
+
+def check_input_channels(expected: dict[str, torch.Tensor], state: dict[str, torch.Tensor], checkpoint: str) -> None:
+    """Checks that weights are of a model that takes as many channels.
+
+    Args:
+        expected: Weights of the model, by key.
+        state: Weights of the checkpoint, by key.
+        checkpoint: Where they come from, for the message.
+
+    Raises:
+        ValueError: If the first convolutions of the encoders differ in nothing but their input channels.
+    """
+    for key, value in expected.items():
+        stored = state.get(key)
+        if stored is None or value.ndim != 4 or stored.ndim != 4 or not key.startswith('backbone.'):
+            continue
+        if (
+            stored.shape[1] != value.shape[1]
+            and stored.shape[:1] + stored.shape[2:] == value.shape[:1] + value.shape[2:]
+        ):
+            raise ValueError(
+                f'{checkpoint!r} is not of the model in this config: it was trained on images of {stored.shape[1]} '
+                f'channels ({key}), and model.data_preprocessor has {value.shape[1]}; change its channels, or use the '
+                'config that the checkpoint was trained with'
+            )
+        return  # the first convolution alone

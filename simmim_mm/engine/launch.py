@@ -19,7 +19,9 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop, find_latest_checkpoint
 
 from simmim_mm.datasets import InfiniteSeededSampler
-from simmim_mm.engine.checkpoints import check_keys, read_checkpoint
+from simmim_mm.engine.channels import spread_channels
+from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint
+from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.models import SimMIM
 
 # What MMEngine reads from a config beside the arguments of its Runner.
@@ -87,7 +89,9 @@ def load_config(
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if data_root is not None:
         _set_data_root(cfg, data_root, path)
-    cfg.merge_from_dict(_parse_options(cfg_options))
+    options = _parse_options(cfg_options)
+    cfg.merge_from_dict(options)
+    spread_channels(cfg, options)
     _fit_loaders_to_machine(cfg)
     return cfg
 
@@ -177,6 +181,8 @@ def train(cfg: Config) -> Runner:
     _check_endless_samplers(runner)
     _check_validation(runner)
     _check_resumed(runner)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
     runner.train()
     return runner
 
@@ -206,11 +212,16 @@ def _check_validation(runner: Runner) -> None:
 
 
 def _check_resumed(runner: Runner) -> None:
-    """Refuses a checkpoint of another model, of which MMEngine would load what fits and go on."""
+    """Refuses a checkpoint of another model, of which MMEngine would load what fits and go on.
+
+    One that only lends its weights (``load_from``) may be of another model, but not of images with other channels.
+    """
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not runner._resume:
+        if runner._load_from and os.path.isfile(runner._load_from):
+            check_input_channels(model.state_dict(), read_checkpoint(runner._load_from), runner._load_from)
         return
     checkpoint = runner._load_from or find_latest_checkpoint(runner.work_dir)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if checkpoint is not None and isinstance(model, SimMIM):
         check_keys(model, read_checkpoint(checkpoint), checkpoint)
 

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from simmim_mm.registry import MODELS
+
+# What the packages of the family call the number of an encoder's input channels.
+CHANNEL_ARGUMENTS = ('in_channels', 'in_chans')
+
+
+def with_channels(backbone: dict[str, Any], channels: int) -> dict[str, Any]:
+    """Adds the number of input channels to an encoder's config, where its class takes it and the config is silent.
+
+    Args:
+        backbone: Config of the encoder.
+        channels: Channels of the images.
+
+    Returns:
+        The config, or a completed copy. What a config says is kept, and checked when the encoder is built.
+    """
+    check_config(backbone, 'backbone')
+    if any(name in backbone for name in CHANNEL_ARGUMENTS):
+        return backbone
+    kind = backbone['type'] if isinstance(backbone['type'], type) else MODELS.get(backbone['type'])
+    for parent in inspect.getmro(kind) if isinstance(kind, type) else ():
+        parameters = inspect.signature(parent.__init__).parameters  # type: ignore[misc]
+        for name in CHANNEL_ARGUMENTS:
+            if name in parameters:
+                return {**backbone, name: channels}
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            break  # it hands nothing on to its parents
+    return backbone
 
 
 def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from simmim_mm.datasets.transforms.masks import MASK_KEYS
+from simmim_mm.models.pixel_statistics import EIGHT_BIT, check_channels_number, check_range, statistics
 from simmim_mm.options import check_flag
 from simmim_mm.registry import MODELS
 
@@ -18,19 +19,25 @@ from simmim_mm.registry import MODELS
 class MaskedImagePreprocessor(BaseDataPreprocessor):
     """Brings a batch to the device and normalises its images there.
 
-    Takes ``inputs`` (B, C, H, W) uint8, and ``mask`` and ``other_mask`` (B, h, w) bool where there are any; returns the
-    same with ``inputs`` as float32, ``(x - mean) / std``.
+    Takes ``inputs`` (B, C, H, W) uint8 or float32, and ``mask`` and ``other_mask`` (B, h, w) bool where there are any;
+    returns the same with ``inputs`` as float32, ``(x - mean) / std``. The whole model, and in a run the loader too,
+    follow from the number of channels.
 
     Args:
-        mean: Mean of each channel, in units of 0 to 255, in the order in which the model sees the channels. As many as
-            the images have channels: the whole model follows from this number.
-        std: Standard deviation of each channel, likewise.
+        mean: Mean of each channel, in the units of the images (0 to 255 for 8-bit ones), in the order in which the
+            model sees the channels. By default that of ImageNet for 3 channels of 8 bits, otherwise the middle of the
+            range for each channel.
+        std: Standard deviation of each channel, likewise; by default a quarter of the range.
+        channels: Number of channels of the images: as many as ``mean`` has, where that is given, otherwise 3.
+        value_range: Lowest and highest value that pixels usually have, such as ``(0, 65535)`` for 16 bits or
+            ``(0, 1)``. By default that of 8-bit images, ``(0, 255)``; if it is given, the loader hands out the values
+            that files hold, whatever their depth. Values outside are not clipped.
         bgr_to_rgb: Whether the loader hands out BGR (as mmcv's ``LoadImageFromFile`` does) and the model is to see RGB.
             This package's ``LoadImage`` hands out RGB.
         non_blocking: Whether copies from pinned memory run beside the computation.
 
     Raises:
-        ValueError: If ``mean`` and ``std`` do not fit each other or are out of range.
+        ValueError: If the arguments do not fit each other or are out of range.
     """
 
     mean: Tensor
@@ -38,28 +45,17 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
 
     def __init__(
         self,
-        mean: Sequence[float] = (123.675, 116.28, 103.53),
-        std: Sequence[float] = (58.395, 57.12, 57.375),
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        channels: int | None = None,
+        value_range: Sequence[float] | None = None,
         bgr_to_rgb: bool = False,
         non_blocking: bool = True,
     ) -> None:
         super().__init__(check_flag(non_blocking, 'non_blocking', 'data_preprocessor'))
-        if not all(isinstance(value, Sequence) and not isinstance(value, str) for value in (mean, std)):
-            raise ValueError(f'mean={mean!r} and std={std!r} of data_preprocessor must be lists, a number a channel')
-        mean, std = list(mean), list(std)
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in [*mean, *std]):
-            raise ValueError(f'mean={mean} and std={std} of data_preprocessor must be lists of finite numbers')
-        if not mean or len(mean) != len(std):
-            raise ValueError(
-                f'data_preprocessor has {len(mean)} means and {len(std)} stds; give one of each for every channel'
-            )
-        if not all(value > 0 for value in std):
-            raise ValueError(f'std={std} of data_preprocessor must be above 0 in every channel (units: 0 to 255)')
-        if max(map(abs, mean)) <= 1 and max(std) < 1:
-            raise ValueError(
-                f'mean={mean} and std={std} of data_preprocessor look like units of 0 to 1; give them in units of '
-                '0 to 255'
-            )
+        self.stored_values = value_range is not None
+        self.value_range = EIGHT_BIT if value_range is None else check_range(value_range)
+        mean, std = statistics(mean, std, check_channels_number(channels), self.value_range, self.stored_values)
         check_flag(bgr_to_rgb, 'bgr_to_rgb', 'data_preprocessor')
         if bgr_to_rgb and len(mean) != 3:
             raise ValueError(f'bgr_to_rgb=True needs 3 channels, but mean has {len(mean)}; set bgr_to_rgb=False')
@@ -87,16 +83,7 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             ValueError: If images or mask have another type or number of channels than announced.
         """
         inputs = data['inputs']
-        if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.dtype != torch.uint8:
-            raise ValueError(
-                f'inputs are {_describe(inputs)}; expected one (B, C, H, W) uint8 tensor: end the pipeline with '
-                "dict(type='PackMaskedImage') and collate with collate_fn=dict(type='simmim_mm.stack_samples')"
-            )
-        if inputs.shape[1] != self.channels:
-            raise ValueError(
-                f'the images have {inputs.shape[1]} channels, but data_preprocessor has {self.channels} means; '
-                'change mean and std of the data_preprocessor, or what the pipeline loads'
-            )
+        self._check_images(inputs)
         for key in MASK_KEYS:
             mask = data.get(key)
             if mask is not None and (mask.dtype != torch.bool or mask.ndim != 3 or len(mask) != len(inputs)):
@@ -107,6 +94,29 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             images = images.flip(1)
         return {**data, 'inputs': (images - self.mean) / self.std}
 
+    def _check_images(self, inputs: Any) -> None:
+        if not isinstance(inputs, Tensor) or inputs.ndim != 4 or inputs.dtype not in (torch.uint8, torch.float32):
+            raise ValueError(
+                f'inputs are {_describe(inputs)}; expected one (B, C, H, W) tensor, uint8 or float32: end the pipeline '
+                "with dict(type='PackMaskedImage') and collate with collate_fn=dict(type='simmim_mm.stack_samples')"
+            )
+        if inputs.dtype == torch.float32 and not self.stored_values:
+            raise ValueError(
+                f'inputs are {_describe(inputs)}, but data_preprocessor expects 8-bit images; say which values they '
+                'have, with value_range=(0, 65535) or the like in data_preprocessor; do not normalise in the pipeline, '
+                "and end it with dict(type='PackMaskedImage'), collated with simmim_mm.stack_samples"
+            )
+        if inputs.dtype == torch.uint8 and self.value_range != EIGHT_BIT:
+            raise ValueError(
+                f'inputs are 8-bit images, but data_preprocessor has value_range={self.value_range}; delete it, or '
+                'leave 8-bit files out of the data set'
+            )
+        if inputs.shape[1] != self.channels:
+            raise ValueError(
+                f'the images have {inputs.shape[1]} channels, but data_preprocessor has {self.channels} means; '
+                'change channels (or mean and std) of the data_preprocessor, or what the pipeline loads'
+            )
+
     def denormalise(self, images: Tensor) -> Tensor:
         """Undoes the normalisation.
 
@@ -114,9 +124,21 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
             images: (B, C, H, W), normalised.
 
         Returns:
-            (B, C, H, W) uint8, rounded, in the model's channel order.
+            (B, C, H, W) in the model's channel order; for a value range of 0 to 255 uint8, rounded, for any other
+            float32.
         """
-        return (images.float() * self.std + self.mean).round().clamp(0, 255).to(torch.uint8)
+        values = images.float() * self.std + self.mean
+        return values.round().clamp(0, 255).to(torch.uint8) if self.value_range == EIGHT_BIT else values
+
+    def normalised_range(self) -> tuple[Tensor, Tensor]:
+        """The value range in the units that the model sees.
+
+        Returns:
+            Lowest and highest value of each channel, both (C,).
+        """
+        low, high = self.value_range
+        mean, std = self.mean.flatten(), self.std.flatten()
+        return (low - mean) / std, (high - mean) / std
 
 
 def _describe(value: object) -> str:

@@ -14,7 +14,7 @@ from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
 from simmim_mm.models.companions import NOTHING_RECONSTRUCTED, build_companion, check_second_mask
-from simmim_mm.models.derive import build_derived, check_config, facts_for
+from simmim_mm.models.derive import build_derived, check_config, facts_for, with_channels
 from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
@@ -86,7 +86,7 @@ class SimMIM(BaseModel):
                 "data_preprocessor=dict(type='MaskedImagePreprocessor', mean=..., std=...)"
             )
         channels = preprocessor.channels
-        self.backbone = MODELS.build(backbone)
+        self.backbone = MODELS.build(with_channels(backbone, channels))
         plain_drop_rates(self.backbone)
         image_hw = check_size(backbone.get('img_size', 192) if img_size is None else img_size, 'img_size')
         self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)

@@ -14,31 +14,94 @@ GAP = 4
 COLUMNS = ('original', 'masked', 'reconstruction', 'pasted')
 
 
-def to_rgb(images: np.ndarray) -> np.ndarray:
+def check_bands(bands: Sequence[int] | None, channels: int | None = None) -> tuple[int, ...] | None:
+    """Checks which bands are to be shown.
+
+    Args:
+        bands: Three bands as red, green and blue, or one as grey, counted from 0; None for the first three or one.
+        channels: How many the images have, if that is known.
+
+    Returns:
+        The bands.
+
+    Raises:
+        ValueError: If they are something else, or the images do not have them.
+    """
+    if bands is None:
+        return None
+    if (
+        not isinstance(bands, Sequence)
+        or len(bands) not in (1, 3)
+        or not all(isinstance(band, int) and not isinstance(band, bool) and band >= 0 for band in bands)
+    ):
+        raise ValueError(
+            f'bands={bands!r} must be three bands, shown as red, green and blue, or one, counted from 0; (2, 1, 0), '
+            'for example'
+        )
+    if channels is not None and max(bands) >= channels:
+        raise ValueError(f'bands={bands!r} cannot be shown: the images have bands 0 to {channels - 1}')
+    return tuple(bands)
+
+
+def to_rgb(images: np.ndarray, bands: Sequence[int] | None = None) -> np.ndarray:
     """Images of any number of channels as RGB.
 
     Args:
         images: (B, C, H, W) uint8.
+        bands: See :func:`check_bands`.
 
     Returns:
-        (B, H, W, 3): one channel is repeated, of two or more than three the first one or three are shown.
+        (B, H, W, 3): one channel is repeated; without ``bands``, of two or more than three the first one or three are
+        shown.
     """
-    shown = images[:, :3] if images.shape[1] >= 3 else np.repeat(images[:, :1], 3, axis=1)
+    shown = images[:, list(_shown_bands(images.shape[1], bands))]
+    shown = np.repeat(shown, 3, axis=1) if shown.shape[1] == 1 else shown
     return np.ascontiguousarray(shown.transpose(0, 2, 3, 1))
 
 
-def reconstruction_panel(originals: np.ndarray, reconstructions: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+def _shown_bands(channels: int, bands: Sequence[int] | None) -> Sequence[int]:
+    return check_bands(bands, channels) or ((0, 1, 2) if channels >= 3 else (0,))
+
+
+def stretch(images: np.ndarray, like: np.ndarray, bands: Sequence[int] | None = None) -> np.ndarray:
+    """Brings values of any range to 8 bits, so that a person sees something.
+
+    The 2nd and the 98th percentile of each band of each image of ``like`` become 0 and 255; what is outside is clipped.
+
+    Args:
+        images: (B, C, H, W); 8-bit ones are returned as they are.
+        like: (B, C, H, W), whose percentiles are taken.
+        bands: Those that will be shown; the others are black.
+
+    Returns:
+        (B, C, H, W) uint8.
+    """
+    if images.dtype == np.uint8:
+        return images
+    stretched = np.zeros(images.shape, dtype=np.uint8)
+    for band in set(_shown_bands(images.shape[1], bands)):
+        low, high = np.percentile(like[:, band].astype(np.float64), (2, 98), axis=(1, 2), keepdims=True)
+        share = (images[:, band] - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
+        stretched[:, band] = (255 * share.clip(0, 1)).round()
+    return stretched
+
+
+def reconstruction_panel(
+    originals: np.ndarray, reconstructions: np.ndarray, hidden: np.ndarray, bands: Sequence[int] | None = None
+) -> np.ndarray:
     """A row an image: original, masked, reconstruction, and the reconstruction pasted into the visible part.
 
     Args:
-        originals: (B, C, H, W) uint8.
-        reconstructions: (B, C, H, W) uint8.
+        originals: (B, C, H, W), uint8, or numbers of any range, which are stretched (see :func:`stretch`).
+        reconstructions: (B, C, H, W), likewise; stretched as the originals are.
         hidden: (B, H, W) bool.
+        bands: See :func:`check_bands`.
 
     Returns:
         (height, width, 3) uint8, with the columns' names on top.
     """
-    original, reconstruction = to_rgb(originals), to_rgb(reconstructions)
+    original = to_rgb(stretch(originals, originals, bands), bands)
+    reconstruction = to_rgb(stretch(reconstructions, originals, bands), bands)
     where = hidden[..., None]
     masked = np.where(where, np.uint8(HIDDEN_GREY), original)
     pasted = np.where(where, reconstruction, original)

@@ -23,7 +23,7 @@ from simmim_mm.masking import regrid
 from simmim_mm.models import SimMIM
 from simmim_mm.models.probe import evaluating
 from simmim_mm.registry import TRANSFORMS
-from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, tile, to_rgb
+from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, stretch, tile, to_rgb
 
 
 def picture_pipeline(transforms: Iterable[Callable]) -> list[Callable]:
@@ -74,7 +74,7 @@ def fixed_batch(
         seed: Of the masks.
 
     Returns:
-        A collated batch on the CPU: ``inputs`` (B, C, H, W) uint8, ``mask`` (B, h, w) bool, ``img_path``.
+        A collated batch on the CPU: ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (B, h, w) bool, ``img_path``.
 
     Raises:
         UnreadableImageError: If none of the samples can be read.
@@ -96,12 +96,13 @@ def fixed_batch(
 
 
 @torch.no_grad()
-def draw_reconstructions(model: SimMIM, batch: dict[str, Any]) -> np.ndarray:
+def draw_reconstructions(model: SimMIM, batch: dict[str, Any], bands: Sequence[int] | None = None) -> np.ndarray:
     """Draws what a model makes of a batch.
 
     Args:
         model: A SimMIM model (unwrapped).
         batch: See :func:`fixed_batch`.
+        bands: Which to show, see :func:`~simmim_mm.visualization.panels.check_bands`.
 
     Returns:
         The panel of :func:`~simmim_mm.visualization.panels.reconstruction_panel`, with the normalisation undone.
@@ -111,7 +112,7 @@ def draw_reconstructions(model: SimMIM, batch: dict[str, Any]) -> np.ndarray:
         images, hidden = model.reconstruct(data['inputs'], data['mask'])
     originals = model.data_preprocessor.denormalise(data['inputs'])
     predicted = model.data_preprocessor.denormalise(images)
-    return reconstruction_panel(originals.cpu().numpy(), predicted.cpu().numpy(), hidden.cpu().numpy())
+    return reconstruction_panel(originals.cpu().numpy(), predicted.cpu().numpy(), hidden.cpu().numpy(), bands)
 
 
 def draw_masks(
@@ -121,6 +122,7 @@ def draw_masks(
     num: int,
     num_masks: int,
     seed: int = 0,
+    bands: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Draws what the masks of a pipeline look like.
 
@@ -131,16 +133,22 @@ def draw_masks(
         num: How many samples to draw.
         num_masks: Masks a sample.
         seed: Of the masks.
+        bands: Which to show, see :func:`~simmim_mm.visualization.panels.check_bands`.
 
     Returns:
         (height, width, 3) uint8: a row an image, the whole image first, then with each mask; over a mask's column
         stands the share of the pixels that it hides, as a mean over the images.
     """
     columns = [fixed_batch(sample_of, num_samples, transforms, num, seed + column) for column in range(num_masks)]
-    images = to_rgb(columns[0]['inputs'].numpy())
+
+    def shown_images(batch: dict[str, Any]) -> np.ndarray:
+        images = batch['inputs'].numpy()
+        return to_rgb(stretch(images, images, bands), bands)
+
+    images = shown_images(columns[0])
     pictures, labels = [images], ['original']
     for batch in columns:
-        shown = to_rgb(batch['inputs'].numpy())  # with random crops, another one for each mask
+        shown = shown_images(batch)  # with random crops, another one for each mask
         hidden = regrid(batch['mask'], shown.shape[1:3]).numpy()
         pictures.append(np.where(hidden[..., None], np.uint8(HIDDEN_GREY), shown))
         labels.append(f'{100 * hidden.mean():.0f} % hidden')

@@ -33,6 +33,7 @@ def minimal_arguments(tiny_swin, image_folder):
     """The least that each registered class is built from. A new class needs a row."""
     return {
         # DATASETS, DATA_SAMPLERS
+        'HostImages': lambda: dict(dataset=dict(type='simmim_mm.UnlabelledImages', data_root=image_folder(1))),
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
         'InfiniteSeededSampler': lambda: dict(dataset=range(3), seed=0),
         'SeededSampler': lambda: dict(dataset=range(3), seed=0),

@@ -51,3 +51,13 @@ def test_samples_of_different_shapes_are_refused(other, words):
         stack_samples([_sample(1), _sample(2, **other)])
     for word in [*words, '1.jpg', '2.jpg']:
         assert word in str(error.value)
+
+
+def test_samples_of_different_types_or_channels_are_refused():
+    """8 bits beside floats, and 3 channels beside 13: both files and what to change."""
+    deep = {**_sample(2), 'inputs': torch.zeros(3, 4, 4)}
+    with pytest.raises(ValueError, match=r"differ in type: torch.uint8 of '1.jpg' and torch.float32 of '2.jpg'"):
+        stack_samples([_sample(1), deep])
+    bands = {**_sample(2), 'inputs': torch.zeros(13, 4, 4, dtype=torch.uint8)}
+    with pytest.raises(ValueError, match='set channels of LoadImage to one number'):
+        stack_samples([_sample(1), bands])

@@ -128,3 +128,79 @@ def test_wrong_arguments_are_refused(arguments, words):
 def test_nothing_of_it_is_in_checkpoints():
     """mean and std are configuration."""
     assert _build().state_dict() == {}
+
+
+@pytest.mark.parametrize('channels', [1, 3, 4, 13])
+@pytest.mark.parametrize('value_range', [(0, 65535), (0, 1), (-30.0, 5.0), (0, 255)])
+def test_channels_and_range_are_enough(channels, value_range):
+    """Middle and quarter of the range become 0 and 1 deviation, whatever the units; the ends +-2, by hand."""
+    preprocessor = _build(channels=channels, value_range=value_range)
+    low, high = value_range
+    for value, expected in ((low, -2.0), ((low + high) / 2, 0.0), (high, 2.0)):
+        out = preprocessor(_batch(torch.full((2, channels, 3, 5), float(value))))['inputs']
+        torch.testing.assert_close(out, torch.full((2, channels, 3, 5), expected), atol=1e-5, rtol=0)
+    ends = preprocessor.normalised_range()
+    assert [end.shape for end in ends] == [(channels,)] * 2
+    torch.testing.assert_close(torch.stack(ends), torch.tensor([[-2.0], [2.0]]).expand(2, channels))
+
+
+def test_the_range_of_8_bits_in_normalised_units():
+    """(0 - mean) / std and (255 - mean) / std, channel by channel, by hand."""
+    low, high = _build().normalised_range()
+    torch.testing.assert_close(low, torch.tensor([-2.117904, -2.035714, -1.804444]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(high, torch.tensor([2.248908, 2.428571, 2.640000]), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 3, 4])
+def test_channels_alone_means_8_bits(channels):
+    """ImageNet's statistics for RGB, the middle of the range otherwise; uint8 goes in, floats do not."""
+    preprocessor = _build(channels=channels)
+    expected = IMAGENET['mean'] if channels == 3 else [127.5] * channels
+    torch.testing.assert_close(preprocessor.mean.flatten(), torch.tensor(expected))
+    preprocessor(_batch(torch.zeros(1, channels, 4, 4, dtype=torch.uint8)))
+    with pytest.raises(ValueError, match='expects 8-bit images.*value_range'):
+        preprocessor(_batch(torch.zeros(1, channels, 4, 4)))
+
+
+def test_8_bit_images_do_not_pass_for_16_bit_ones():
+    """They would all look black, and the loss would be small for nothing."""
+    with pytest.raises(ValueError, match=r'8-bit images, but data_preprocessor has value_range=\(0.0, 65535.0\)'):
+        _build(channels=3, value_range=(0, 65535))(_batch(torch.zeros(1, 3, 4, 4, dtype=torch.uint8)))
+
+
+def test_denormalise_gives_floats_back():
+    """Beyond 8 bits: the values, not rounded and not clipped."""
+    preprocessor = _build(mean=[1000.0, 0.5], std=[300.0, 0.1], value_range=(0, 10000))
+    images = torch.tensor([[1234.5, 0.25], [-50.0, 3.0]]).view(2, 2, 1, 1)
+    torch.testing.assert_close(preprocessor.denormalise(preprocessor(_batch(images))['inputs']), images)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (dict(channels=13, **IMAGENET), '13 of data_preprocessor contradicts its 3 means.*mean=None, std=None'),
+        (dict(channels=2, mean=[1.5]), '1 means and 2 stds'),
+        (dict(value_range=(0, 65535), **IMAGENET), 'are those of ImageNet.*mean=None, std=None'),
+        (dict(mean=[4000.0], std=[900.0]), r'do not fit values of 0 to 255.*value_range=\(0, 65535\)'),
+        (dict(mean=[0.5], std=[0.2]), r'look like units of 0 to 1.*value_range=\(0, 1\)'),
+        *(
+            (dict(channels=value), f'channels={value!r}'.replace('[', '.').replace(']', '.'))
+            for value in (0, -1, True, '3', 2.0, [3])
+        ),
+        *(
+            (dict(value_range=value), 'value_range=.* must be .lowest, highest.')
+            for value in (255, '0..1', (1, 0), (0, 0), (0, float('nan')), (0, 1, 2), (False, 5), ('0', '1'))
+        ),
+        (dict(mean=[float('nan')], std=[1.0]), 'finite numbers'),
+        (dict(mean=3.0), 'must be lists'),
+    ],
+    ids=str,
+)
+def test_settings_that_do_not_fit_are_refused(arguments, words):
+    """The message holds the values and what to write instead."""
+    with pytest.raises(ValueError, match=words):
+        _build(**arguments)
+
+
+def test_images_of_0_to_1_are_welcome_where_they_are_announced():
+    assert _build(mean=[0.5], std=[0.2], value_range=(0, 1)).channels == 1

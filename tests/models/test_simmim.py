@@ -201,7 +201,10 @@ def test_an_unknown_backbone_trains_with_its_stem_named(build_model):
             ['last output of Backbone is (1, 8)', "out_type='featmap'"],
         ),
         (
-            dict(data_preprocessor=dict(type='MaskedImagePreprocessor', mean=[0.0], std=[1.0])),
+            dict(
+                backbone='in_channels=3',
+                data_preprocessor=dict(type='MaskedImagePreprocessor', mean=[0.0], std=[1.0]),
+            ),
             ['the images have 1 channels', 'takes 3', 'backbone.in_channels', 'mean and std'],
         ),
         (dict(backbone='in_channels=4'), ['the images have 3 channels', 'takes 4']),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from mmengine.config import Config
 from PIL import Image
@@ -115,3 +116,64 @@ def test_pictures_are_written_with_their_folders(tmp_path):
     assert np.array_equal(np.asarray(Image.open(path)), picture)
     with pytest.raises(FileNotFoundError, match="image 'nowhere.png' does not exist"):
         image_samples(['nowhere.png'])
+
+
+@pytest.mark.parametrize('bands', [(3, 2, 1), (12, 0, 5), (7,), [0]])
+def test_chosen_bands_are_shown(bands):
+    """8-bit bands as they are, in the order that was asked for; one band as grey."""
+    rng = np.random.default_rng(0)
+    originals = rng.integers(0, 256, (1, 13, 8, 12), dtype=np.uint8)
+    panel = reconstruction_panel(originals, originals, np.zeros((1, 8, 12), bool), bands)
+    shown = [bands[n % len(bands)] for n in range(3)]
+    assert np.array_equal(cell(panel, 0, 0, (8, 12)), originals[0, shown].transpose(1, 2, 0))
+
+
+def test_values_beyond_8_bits_are_stretched_as_the_original_is():
+    """Each band of each image: its 2nd and 98th percentile become 0 and 255, for the reconstruction too; by hand."""
+    rng = np.random.default_rng(0)
+    originals = rng.normal(5000, 900, (2, 4, 20, 30)).astype(np.float32)
+    originals[1] *= 3
+    predicted = originals + 500
+    panel = reconstruction_panel(originals, predicted, np.ones((2, 20, 30), bool), (3, 0, 2))
+    for row in range(2):
+        for color, band in enumerate((3, 0, 2)):
+            low, high = (np.sort(originals[row, band].flatten())[round(q * 599)] for q in (0.02, 0.98))
+            for column, images in ((0, originals), (2, predicted), (3, predicted)):
+                expected = np.clip((images[row, band] - low) / (high - low) * 255, 0, 255)
+                shown = cell(panel, row, column, (20, 30))[..., color].astype(float)
+                assert np.abs(shown - expected).max() < 4
+    assert (cell(panel, 0, 0, (20, 30)) == 0).any()
+    assert (cell(panel, 0, 0, (20, 30)) == 255).any()
+
+
+def test_a_flat_band_is_no_error():
+    flat = np.full((1, 1, 4, 4), 7.0, np.float32)
+    with np.errstate(all='raise'):
+        panel = reconstruction_panel(flat, flat + 1, np.zeros((1, 4, 4), bool))
+    assert (cell(panel, 0, 0, (4, 4)) == 0).all()
+    assert (cell(panel, 0, 2, (4, 4)) == 255).all()
+
+
+@pytest.mark.parametrize('bands', [(1, 2), (0, 1, 13), '3,2,1', (0.0, 1, 2), (-1, 0, 1), (True, 0, 1), 3, ()], ids=str)
+def test_bands_that_cannot_be_shown_are_refused(bands):
+    images = np.zeros((1, 13, 4, 4), np.float32)
+    with pytest.raises(ValueError, match='bands='):
+        reconstruction_panel(images, images, np.zeros((1, 4, 4), bool), bands)
+
+
+def test_masks_over_bands_are_drawn(band_folder, transform):
+    """Non-square, 16-bit, with the colours of the photograph: bands 3, 2 and 1 hold red, green and blue."""
+    transforms = [
+        transform('LoadImage', channels=13, depth='stored'),
+        transform('RandomPatchMask', mask_patch_size=16),
+        transform('PackMaskedImage'),
+    ]
+    samples = image_samples([band_folder(1)])
+    panel = draw_masks(samples.__getitem__, 1, transforms, num=1, num_masks=1, bands=(3, 2, 1))
+    shown = cell(panel, 0, 0, (96, 160)).astype(float)
+    photograph = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((160, 96))).astype(float)
+    for color in range(3):
+        correlations = [np.corrcoef(shown[..., color].flat, photograph[..., other].flat)[0, 1] for other in range(3)]
+        assert np.argmax(correlations) == color
+        assert correlations[color] > 0.98
+    assert (cell(panel, 0, 1, (96, 160)) == HIDDEN_GREY).all(axis=-1).mean() == pytest.approx(36 / 60, abs=0.01)

@@ -1,133 +1,136 @@
-"""Reading image files as 8-bit RGB."""
+"""Reading image files of any number of channels."""
 
 from __future__ import annotations
 
-import io
 import os
 import stat
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
+from simmim_mm.datasets.transforms import arrays, tiff
+from simmim_mm.datasets.transforms.conversion import to_channels, to_depth
+from simmim_mm.datasets.transforms.photographs import read_photograph
+from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, UnreadableImageError
 from simmim_mm.registry import TRANSFORMS
 
-# TIFF's tags BitsPerSample and PlanarConfiguration.
-BITS, PHOTOMETRIC, PLANES = 258, 262, 284
-
-# EXIF's Orientation -> how to turn the stored image.
-ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+__all__ = ['ImageSettingError', 'LoadImage', 'UnreadableImageError', 'check_channels_option']
 
 
-def printable(text: str) -> str:
-    """A text on one line, with line breaks and what is not Unicode escaped."""
-    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
-
-
-class UnreadableImageError(OSError):
-    """An image file that cannot be read.
+def check_channels_option(channels: int | None, where: str) -> int | None:
+    """Checks a number of channels.
 
     Args:
-        path: Which one.
-        reason: Why.
+        channels: A whole number from 1, or None.
+        where: Whose it is, for the message.
 
-    Attributes:
-        path: Which one, on one line that any log can hold.
-        reason: Why, likewise.
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If it is something else.
     """
-
-    def __init__(self, path: str, reason: str) -> None:
-        self.path = printable(path)
-        self.reason = printable(reason)
-        super().__init__(f'{self.path}: {self.reason}')
+    if channels is not None and (not isinstance(channels, int) or isinstance(channels, bool) or channels < 1):
+        raise ValueError(f'channels={channels!r} of {where} must be a whole number from 1: 3 for RGB, 1 for grey')
+    return channels
 
 
 @TRANSFORMS.register_module()
 class LoadImage(BaseTransform):
-    """Reads ``results['img_path']`` as RGB, whatever the file holds.
+    """Reads ``results['img_path']``: photographs, TIFF files of many bands, 16-bit and float images, ``.npy`` arrays.
 
-    JPEG (grey, CMYK), PNG (palette, 16-bit), WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the
-    first. A camera's rotation (EXIF) is applied. An alpha channel is dropped. Grey is repeated into three channels.
-    16-bit values ``v`` become ``v / 257``, so 65535 becomes 255; an image that uses only a small part of the 16 bits
-    comes out dark. Whole files only: a truncated file is unreadable.
+    JPEG, PNG, WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the first. A camera's rotation (EXIF)
+    is applied. Pages of a TIFF file that are not in colour are bands. Whole files only: a truncated file is unreadable.
 
-    Adds ``img`` ((H, W, 3) uint8, RGB), ``img_shape`` and ``ori_shape`` ((H, W)).
+    Adds ``img`` ((H, W, C) uint8 or float32; RGB if C is 3), ``img_shape`` and ``ori_shape`` ((H, W)), and
+    ``grey_repeated`` (bool) and ``stored_type`` (NumPy's name of the type that the file's values had).
+
+    ``channels`` and ``depth`` follow from ``model.data_preprocessor`` in a run, and need not be written.
+
+    Args:
+        channels: 3: RGB; palettes and CMYK are converted, alpha (or infrared, of RGB files with four
+            bands) is dropped, grey see below. 1: grey; colours become
+            luminance (ITU-R BT.601), alpha is dropped. Any other number: bands as they are stored, RGB with alpha
+            counting as 4. None: as many as each file holds.
+        grey: What becomes of a grey file where 3 channels are asked for: ``'error'``, or ``'repeat'`` for three equal
+            channels.
+        depth: ``'uint8'``: 8 bits; 16-bit values ``v`` become ``v / 257``, so 65535 becomes 255 (where Pillow reads
+            16-bit colours, ``v / 256`` without a remainder); 32-bit and floating-point files are unreadable.
+            ``'stored'``: 8-bit values stay uint8, all others become float32 of the same value.
+        channel_axis: ``'first'`` or ``'last'``: where the channels of ``.npy`` arrays with three axes stand. By default
+            the axis with ``channels`` entries, or a single one.
+        nan_value: What takes the place of NaN and infinity in floating-point files; without it, such files are
+            unreadable.
 
     Raises:
+        ValueError: If an argument is out of range, or a sound file holds another number of channels.
         UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit
-            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or holds 32-bit values.
+            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or values that ``depth``
+            does not allow.
     """
+
+    def __init__(
+        self,
+        channels: int | None = 3,
+        grey: str = 'error',
+        depth: str = 'uint8',
+        channel_axis: str | None = None,
+        nan_value: float | None = None,
+    ) -> None:
+        self.channels = check_channels_option(channels, 'LoadImage')
+        if grey not in ('error', 'repeat'):
+            raise ValueError(f"grey={grey!r} of LoadImage is unknown; use 'error' or 'repeat'")
+        if depth not in ('uint8', 'stored'):
+            raise ValueError(f"depth={depth!r} of LoadImage is unknown; use 'uint8' or 'stored'")
+        if channel_axis not in (None, 'first', 'last'):
+            raise ValueError(f"channel_axis={channel_axis!r} of LoadImage is unknown; use 'first', 'last' or None")
+        if nan_value is not None and (
+            isinstance(nan_value, bool) or not isinstance(nan_value, int | float) or not np.isfinite(nan_value)
+        ):
+            raise ValueError(f'nan_value={nan_value!r} of LoadImage must be a finite number, or None')
+        self.grey = grey
+        self.depth = depth
+        self.channel_axis = channel_axis
+        self.nan_value = nan_value
 
     def transform(self, results: dict) -> dict:
         """Reads one image."""
-        image = read_rgb(results['img_path'])
-        results['img'] = image
+        path = results['img_path']
+        stored, stored_type = self._read(path)
+        image = to_channels(stored, self.channels, self.grey, path)
+        results['img'] = np.ascontiguousarray(image)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        results['grey_repeated'] = stored.colour == 'grey' and image.shape[2] == 3
+        results['stored_type'] = stored_type
         return results
 
+    def _read(self, path: str) -> tuple[Stored, str]:
+        photographic, eight_bit = self.channels in (1, 3), self.depth == 'uint8'
+        try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
+                raise UnreadableImageError(path, 'no regular file')
+            with open(path, 'rb') as file:
+                data = file.read()
+            stored: Stored | None = None
+            if data.startswith(arrays.MAGIC):
+                stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
+            elif data.startswith(tiff.MAGICS):
+                stored = tiff.read_tiff(data, path, photographic, eight_bit)
+            if stored is None:
+                stored = read_photograph(data, photographic, eight_bit)
+            values = to_depth(stored.values, self.depth, self.nan_value)
+            return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
+        except (UnreadableImageError, ImageSettingError):
+            raise
+        except UnidentifiedImageError as error:
+            raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
+        except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
+
     def __repr__(self) -> str:
-        return f'{type(self).__name__}()'
-
-
-def read_rgb(path: str) -> np.ndarray:
-    """Reads an image file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        UnreadableImageError: See :class:`LoadImage`.
-    """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-            raise UnreadableImageError(path, 'no regular file')
-        with open(path, 'rb') as file:
-            data = file.read()
-        with Image.open(io.BytesIO(data)) as image:
-            return _to_rgb(image)
-    except UnreadableImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
-    except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
-    if image.mode in ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I'):
-        values = np.asarray(_upright(image))
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError('it holds 32-bit integers; convert it to 8 or 16 bits a channel')
-        if tags.get(PHOTOMETRIC) == 0:
-            values = 65535 - values  # white is 0
-        # 65535 / 255 is 257, rounded to the nearest.
-        grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode == 'F':
-        raise ValueError('it holds floating-point values; convert it to 8 or 16 bits a channel')
-    if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
-        raise ValueError('it holds 16-bit colours plane by plane, which Pillow misreads; save them interleaved')
-    if image.mode == 'P':
-        image = image.convert('RGBA')
-    image = _upright(image)
-    return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Undoes a camera's rotation. Pillow's ``exif_transpose`` writes all tags anew, and fails on odd ones."""
-    image.load()  # Pillow turns TIFF files itself when it loads them, and then forgets the tag.
-    method = ORIENTATIONS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image if method is None else image.transpose(method)
+        return (
+            f'{type(self).__name__}(channels={self.channels}, grey={self.grey!r}, depth={self.depth!r}, '
+            f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value})'
+        )

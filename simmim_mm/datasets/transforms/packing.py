@@ -14,20 +14,21 @@ from simmim_mm.registry import TRANSFORMS
 class PackMaskedImage(BaseTransform):
     """Keeps the image, its masks and the path of a sample, as tensors that ``stack_samples`` stacks.
 
-    Returns ``inputs`` ((C, H, W) uint8), ``mask`` and ``other_mask`` ((h, w) bool, where they were drawn), and
+    Returns ``inputs`` ((C, H, W) uint8 or float32), ``mask`` and ``other_mask`` ((h, w) bool, where they were drawn), and
     ``img_path`` (str, '' where the image came from no file).
 
     Raises:
-        ValueError: If the image is not 8-bit.
+        ValueError: If the image is of another type or shape.
     """
 
     def transform(self, results: dict) -> dict:
         """Packs one sample."""
         image = results['img']
-        if image.dtype != np.uint8 or image.ndim != 3:
+        if image.dtype not in (np.uint8, np.float32) or image.ndim != 3:
             raise ValueError(
                 f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes '
-                '(H, W, C) uint8; normalise on the device, with mean and std of the data_preprocessor'
+                "(H, W, C) uint8 or float32; read files with dict(type='LoadImage', depth='stored'), and normalise on "
+                'the device, with mean and std of the data_preprocessor'
             )
         packed = {'inputs': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
         for key in MASK_KEYS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import master_only
@@ -15,7 +16,7 @@ from simmim_mm.datasets.randomness import check_seed
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.options import check_flag, check_text
 from simmim_mm.registry import HOOKS
-from simmim_mm.visualization import draw_reconstructions, fixed_batch, picture_pipeline, save_png
+from simmim_mm.visualization import check_bands, draw_reconstructions, fixed_batch, picture_pipeline, save_png
 
 
 @HOOKS.register_module()
@@ -33,6 +34,9 @@ class ReconstructionHook(Hook):
         images: A folder to take the images from. By default the validation set, or without one the training set; spread
             evenly over it.
         seed: Of the masks.
+        bands: Which bands to show as red, green and blue, or which one as grey, counted from 0; by default the first
+            three or one. Values that are not of 8 bits are stretched: the 2nd and 98th percentile of each band of the
+            original become black and white.
     """
 
     priority = 'LOW'
@@ -44,6 +48,7 @@ class ReconstructionHook(Hook):
         num_images: int = 8,
         images: str | None = None,
         seed: int = 0,
+        bands: Sequence[int] | None = None,
     ) -> None:
         if not isinstance(interval, int) or isinstance(interval, bool) or interval < 0:
             raise ValueError(f'interval={interval!r} of ReconstructionHook must be a whole number from 0')
@@ -54,6 +59,7 @@ class ReconstructionHook(Hook):
         self.num_images = num_images
         self.images = check_text(images, 'images', 'ReconstructionHook')
         self.seed = check_seed(seed)
+        self.bands = check_bands(bands)
         self._batch: dict[str, Any] | None = None
         self._last_drawn = -1
 
@@ -101,11 +107,13 @@ class ReconstructionHook(Hook):
                 "masks; put dict(type='RandomPatchMask') into it"
             )
 
+        check_bands(self.bands, self._batch['inputs'].shape[1])
+
     @master_only
     def _draw(self, runner: Runner, num_iters: int) -> None:
         self._last_drawn = num_iters
         assert self._batch is not None
-        panel = draw_reconstructions(_unwrapped(runner), self._batch)
+        panel = draw_reconstructions(_unwrapped(runner), self._batch, self.bands)
         path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{num_iters}.png')
         save_png(path, panel)
         runner.visualizer.add_image('reconstruction', panel, num_iters)

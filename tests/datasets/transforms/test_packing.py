@@ -46,10 +46,22 @@ def test_a_batch_is_one_tensor_each(pack):
     assert batch['img_path'] == ['0', '1', '2']
 
 
-@pytest.mark.parametrize('image', [np.zeros((4, 4, 3), np.float32), np.zeros((4, 4), np.uint8)], ids=['float', 'flat'])
-def test_what_is_not_8_bit_is_refused(pack, image):
-    """Normalised in the pipeline: the message says where to normalise instead."""
+@pytest.mark.parametrize(
+    'image',
+    [np.zeros((4, 4, 3)), np.zeros((4, 4, 3), np.uint16), np.zeros((4, 4), np.uint8)],
+    ids=['float64', 'uint16', 'flat'],
+)
+def test_what_the_model_does_not_take_is_refused(pack, image):
+    """Neither uint8 nor float32: the message says how to load, and where to normalise."""
     with pytest.raises(ValueError, match='data_preprocessor') as error:
         pack(dict(img=image))
     assert str(image.shape) in str(error.value)
     assert str(image.dtype) in str(error.value)
+
+
+def test_float_images_are_packed_as_they_are(pack):
+    """Values beyond 8 bits keep their type."""
+    image = np.random.default_rng(0).normal(1e4, 1e3, (3, 5, 13)).astype(np.float32)
+    packed = pack(dict(img=image))
+    assert packed['inputs'].dtype == torch.float32
+    assert np.array_equal(packed['inputs'].numpy(), image.transpose(2, 0, 1))

@@ -1,0 +1,77 @@
+"""What an image file holds, before anything is made of it, and why it may not be read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+
+def printable(text: str) -> str:
+    """A text on one line, with line breaks and what is not Unicode escaped."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in text)
+
+
+class UnreadableImageError(OSError):
+    """An image file that cannot be read.
+
+    Args:
+        path: Which one.
+        reason: Why.
+
+    Attributes:
+        path: Which one, on one line that any log can hold.
+        reason: Why, likewise.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = printable(path)
+        self.reason = printable(reason)
+        super().__init__(f'{self.path}: {self.reason}')
+
+
+class ImageSettingError(ValueError):
+    """A sound file that the settings do not fit: a mistake of the config, which stops the run at once."""
+
+
+class Stored(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        values: (H, W, C) numbers of any type, the right way up.
+        colour: ``'grey'`` (C is 1, or 2 with alpha), ``'rgb'`` (C is 3, or 4 with alpha or infrared) or ``'bands'``.
+    """
+
+    values: np.ndarray
+    colour: str
+
+
+def turn(values: np.ndarray, orientation: int | None) -> np.ndarray:
+    """Undoes a camera's rotation.
+
+    Args:
+        values: (H, W, ...), as stored.
+        orientation: EXIF's (and TIFF's) tag Orientation, 1 to 8; anything else counts as 1.
+
+    Returns:
+        (H, W, ...) or (W, H, ...), the right way up.
+    """
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values
+
+
+def check_pixels(height: int, width: int) -> None:
+    """Refuses what Pillow would refuse as a decompression bomb.
+
+    Raises:
+        ValueError: If there are more pixels than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and height * width > 2 * limit:
+        raise ValueError(f'{height}x{width} pixels are more than the {2 * limit} of 2 * PIL.Image.MAX_IMAGE_PIXELS')
