@@ -20,7 +20,8 @@ def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
             its loader hands the mark on.
 
     Returns:
-        ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as lists.
+        ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as
+        lists.
 
     Raises:
         ValueError: If images or masks differ in shape, or images in type.

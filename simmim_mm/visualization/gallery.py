@@ -63,7 +63,7 @@ def load_contents(
     Raises:
         FileNotFoundError: If an image has no label map in the folder.
     """
-    load, crop = LoadImage(), CenterCrop(size)
+    load, crop = LoadImage(grey='repeat'), CenterCrop(size)
     load_map = None if labels is None else LoadMap(folder=labels, suffix=labels_suffix, resize=True)
     samples = []
     for path in paths:

@@ -37,6 +37,10 @@ ACCEPTED = {
     'LoadMap.folder': {'a string'},  # looked for with the first map
     'LoadMap.key': {'a string'},  # any name
     'LoadMap.suffix': {'a string'},  # any ending
+    'HostImages.max_unreadable': {'zero'},  # none may
+    'HostImages.pipeline': {'an empty list'},  # what the host's data set knows of a sample
+    'LoadImage.channels': {'None'},  # as many as each file holds
+    'LoadImage.nan_value': {'a negative number', 'zero'},  # any number may stand for "no data"
     'MaskGenerator.mask_ratio': {'zero'},  # nothing hidden
     'PixelMasker.stem': {'a string'},  # a path, looked for by SimMIM
     'RandomFlip.prob': {'zero'},  # never

@@ -14,8 +14,8 @@ from simmim_mm.registry import TRANSFORMS
 class PackMaskedImage(BaseTransform):
     """Keeps the image, its masks and the path of a sample, as tensors that ``stack_samples`` stacks.
 
-    Returns ``inputs`` ((C, H, W) uint8 or float32), ``mask`` and ``other_mask`` ((h, w) bool, where they were drawn), and
-    ``img_path`` (str, '' where the image came from no file).
+    Returns ``inputs`` ((C, H, W) uint8 or float32), ``mask`` and ``other_mask`` ((h, w) bool, where they were drawn),
+    and ``img_path`` (str, '' where the image came from no file).
 
     Raises:
         ValueError: If the image is of another type or shape.
