@@ -188,7 +188,7 @@ def test_from_files_to_hidden_objects(tmp_path):
     Image.fromarray(labels * 60).save(tmp_path / 'images' / 'a' / '1.png')
     Image.fromarray(labels).save(tmp_path / 'labels' / 'a' / '1.png')
     pipeline = [
-        dict(type='LoadImage'),
+        dict(type='LoadImage', channels=1),
         dict(type='LoadMap', folder=str(tmp_path / 'labels'), image_root=str(tmp_path / 'images')),
         dict(type='RandomResizedCrop', size=(96, 128)),
         dict(type='RandomFlip'),
