@@ -15,9 +15,7 @@ DATA = 'data/simmim_demo'  # as in the config
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(description=__doc__, epilog='Further options go to tools/train.py.')
-    parser.add_argument(
-        'config', nargs='?', default=str(CONFIG), help='simmim_demo.py, or one of configs/demo (default: the former)'
-    )
+    parser.add_argument('--config', default=str(CONFIG), help='such as configs/demo/vit.py (default: simmim_demo.py)')
     parser.add_argument('--work-dir', help='where the run goes (default: work_dirs/NAME_OF_THE_CONFIG)')
     args, train_args = parser.parse_known_args()
     args.work_dir = args.work_dir or f'work_dirs/{Path(args.config).stem}'

@@ -1,6 +1,6 @@
 """The demo (simmim_demo.py) with a ConvNeXt of three small stages.
 
-Run:      python tools/demo.py configs/demo/convnext.py
+Run:      python tools/demo.py --config configs/demo/convnext.py
 """
 
 _base_ = '../simmim_demo.py'

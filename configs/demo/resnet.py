@@ -1,6 +1,6 @@
 """The demo (simmim_demo.py) with the first three stages of a ResNet-18.
 
-Run:      python tools/demo.py configs/demo/resnet.py
+Run:      python tools/demo.py --config configs/demo/resnet.py
 """
 
 _base_ = '../simmim_demo.py'

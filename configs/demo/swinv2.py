@@ -1,6 +1,6 @@
 """The demo (simmim_demo.py) with a Swin V2 of three small stages.
 
-Run:      python tools/demo.py configs/demo/swinv2.py
+Run:      python tools/demo.py --config configs/demo/swinv2.py
 """
 
 _base_ = '../simmim_demo.py'

@@ -1,6 +1,6 @@
 """The demo (simmim_demo.py) with a small ViT.
 
-Run:      python tools/demo.py configs/demo/vit.py
+Run:      python tools/demo.py --config configs/demo/vit.py
 """
 
 _base_ = '../simmim_demo.py'
