@@ -12,24 +12,47 @@ from simmim_mm.models.decoders import (
 )
 from simmim_mm.models.heads import ReconstructionHead
 from simmim_mm.models.init import DepthScaledInit, ResPostNormInit
-from simmim_mm.models.losses import L1Loss, L2Loss, SmoothL1Loss
+from simmim_mm.models.losses import (
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    L1Loss,
+    L2Loss,
+    Loss,
+    MixtureNLLLoss,
+    SmoothL1Loss,
+)
 from simmim_mm.models.maskers import PixelMasker, TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
 from simmim_mm.models.simmim import SimMIM
-from simmim_mm.models.targets import PixelTarget
+from simmim_mm.models.targets import (
+    ColorBinTarget,
+    ColorClusterTarget,
+    FeatureTarget,
+    HOGTarget,
+    PixelTarget,
+    Target,
+)
 
 __all__ = [
+    'ColorBinTarget',
+    'ColorClusterTarget',
     'Companion',
     'ContrastiveCompanion',
     'CrossAttentionDecoder',
+    'CrossEntropyLoss',
     'Decoder',
     'DeconvDecoder',
     'DepthScaledInit',
+    'FeatureTarget',
+    'GaussianNLLLoss',
+    'HOGTarget',
     'L1Loss',
     'L2Loss',
     'LinearDecoder',
+    'Loss',
     'MLPDecoder',
     'MaskedImagePreprocessor',
+    'MixtureNLLLoss',
     'PixelMasker',
     'PixelTarget',
     'ReconstructionHead',
@@ -37,6 +60,7 @@ __all__ = [
     'SimMIM',
     'SmoothL1Loss',
     'SwinDecoder',
+    'Target',
     'TokenMasker',
     'TransformerDecoder',
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
@@ -38,12 +38,13 @@ def with_channels(backbone: dict[str, Any], channels: int) -> dict[str, Any]:
     return backbone
 
 
-def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
+def build_derived(cfg: dict[str, Any], slot: str, optional: Mapping[str, Any] | None = None, **facts: Any) -> nn.Module:
     """Builds a module from its config and from facts that follow from the rest of the model.
 
     Args:
         cfg: Config with ``type``. It may repeat a fact, but not contradict it.
         slot: Where the config stands in the model's, for messages.
+        optional: Facts that the constructor gets only if it has arguments of these names. None means not known.
         **facts: Constructor arguments that follow from the other parts.
 
     Returns:
@@ -53,6 +54,10 @@ def build_derived(cfg: dict[str, Any], slot: str, **facts: Any) -> nn.Module:
         ValueError: If the config contradicts a fact.
     """
     check_config(cfg, slot)
+    known = {name: value for name, value in (optional or {}).items() if value is not None}
+    if known:
+        taken = accepted_arguments(_constructor(cfg))
+        facts.update({name: value for name, value in known.items() if name in taken})
     for name, value in facts.items():
         if name in cfg and cfg[name] != value:
             raise ValueError(
@@ -75,6 +80,36 @@ def facts_for(cfg: dict[str, Any], facts: dict[str, Any], default: tuple[str, ..
     """
     cls = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
     return {name: facts[name] for name in getattr(cls, 'derived', default)}
+
+
+def accepted_arguments(constructor: Callable) -> set[str]:
+    """Names of the arguments of a class or function.
+
+    Args:
+        constructor: A class; where its ``__init__`` takes ``**kwargs``, those of the class that it inherits from count
+            too. Or a function.
+    """
+    names: set[str] = set()
+    inits = (
+        [cls.__dict__['__init__'] for cls in constructor.__mro__ if '__init__' in cls.__dict__]
+        if isinstance(constructor, type)
+        else [constructor]
+    )
+    for init in inits:
+        parameters = inspect.signature(init).parameters.values()
+        names |= {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+        if not any(each.kind == each.VAR_KEYWORD for each in parameters):
+            break
+    return names
+
+
+def _constructor(cfg: Mapping[str, Any]) -> Callable:
+    """What builds a config, looked up as the registry does."""
+    if not isinstance(cfg['type'], str):
+        return cfg['type']
+    with MODELS.switch_scope_and_registry(cfg.get('_scope_')) as registry:
+        found = registry.get(cfg['type'])
+    return found or (lambda: None)  # an unknown name: MODELS.build says so
 
 
 def check_config(cfg: Any, slot: str) -> None:

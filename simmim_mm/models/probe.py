@@ -95,6 +95,38 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
 
 
 @torch.no_grad()
+def probe_map(network: nn.Module, channels: int, image_hw: tuple[int, int]) -> tuple[int, int]:
+    """Runs one black image through a network and reads its last feature map off.
+
+    Args:
+        network: The network; its training state is the same afterwards.
+        channels: Channels of the images.
+        image_hw: (H, W) of the images.
+
+    Returns:
+        Channels of the map, and pixels per side of one of its cells.
+
+    Raises:
+        ValueError: If the network does not take such images, or if its last output is no map of square cells.
+    """
+    name = type(network).__name__
+    parameter = next(network.parameters())
+    image = torch.zeros(1, channels, *image_hw, device=parameter.device, dtype=parameter.dtype)
+    with evaluating(network):
+        try:
+            outputs = network(image)
+        except Exception as error:
+            raise ValueError(
+                f'{name} fails on an image of {channels}x{image_hw[0]}x{image_hw[1]} (channels, height, width): '
+                f'{type(error).__name__}: {error}'
+            ) from error
+    features = last_map(outputs, network)
+    return features.shape[1], _stride(
+        image_hw, (features.shape[-2], features.shape[-1]), f'the last feature map of {name}'
+    )
+
+
+@torch.no_grad()
 def check_nothing_shows(
     masker: Any, backbone: nn.Module, layout: BackboneLayout, channels: int, image_hw: tuple[int, int]
 ) -> None:

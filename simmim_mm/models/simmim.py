@@ -99,11 +99,17 @@ class SimMIM(BaseModel):
         if self.companion is not None and self.companion.alone:
             self.neck = self.head = None
             return
-        self.head = build_derived(head or dict(type='simmim_mm.ReconstructionHead'), 'head', image_channels=channels)
+        self.head = build_derived(
+            head or dict(type='simmim_mm.ReconstructionHead'),
+            'head',
+            optional=dict(pixel_range=_pixel_range(preprocessor), image_hw=image_hw),
+            image_channels=channels,
+        )
         if self.layout.stride % self.head.target.stride:
             raise ValueError(
                 f'one position of the target is {self.head.target.stride} pixels wide, which does not divide the '
-                f"{self.layout.stride} pixels of the encoder's last cells; change stride in model.head.target"
+                f"{self.layout.stride} pixels of the encoder's last cells; change "
+                f'{getattr(self.head.target, "stride_setting", "stride")} in model.head.target'
             )
         self.neck = build_derived(
             neck or dict(type='simmim_mm.LinearDecoder'),
@@ -193,23 +199,58 @@ class SimMIM(BaseModel):
             The predicted images and what was hidden.
 
         Raises:
+            ValueError: If the target cannot be turned into images, or the model was built without decoder, for a
+                companion alone.
+        """
+        if self.head is not None and not self.head.shows_images:
+            raise ValueError(
+                f'{type(self.head.target).__name__} is not turned into images; use predict_map, or '
+                'draw_reconstructions of simmim_mm.visualization'
+            )
+        prediction, hidden = self.predict_map(inputs, mask)
+        images = self.head.target.to_images(self.head.estimate(prediction), inputs)
+        return Reconstruction(images, regrid(hidden, (inputs.shape[-2], inputs.shape[-1])))
+
+    def predict_map(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicts the target of whole images from their visible part.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            mask: (B, h, w) bool.
+
+        Returns:
+            The decoder's output (B, head.out_channels, H / target.stride, W / target.stride) in fp32, of which
+            ``head.estimate`` makes values of the target; and what was hidden (B, h', w') bool.
+
+        Raises:
             ValueError: If the model was built without decoder, for a companion alone.
         """
         if self.head is None:
             raise ValueError(NOTHING_RECONSTRUCTED)
         self.grid_of(inputs)
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
-        prediction = self.neck(features, hidden).float()
-        images = self.head.target.to_images(prediction, inputs)
-        return Reconstruction(images, regrid(hidden, (inputs.shape[-2], inputs.shape[-1])))
+        return self.neck(features, hidden).float(), hidden
 
     def predict(self, inputs: Tensor, mask: Tensor) -> list[dict[str, Tensor]]:
-        """Reconstructions for evaluators: for each image its ``image``, ``reconstruction`` and ``hidden``."""
-        images, hidden = self.reconstruct(inputs, mask)
-        return [
-            {'image': image, 'reconstruction': reconstruction, 'hidden': where}
-            for image, reconstruction, where in zip(inputs, images, hidden, strict=True)
-        ]
+        """Predictions for evaluators.
+
+        Args:
+            inputs: (B, C, H, W), normalised.
+            mask: (B, h, w) bool.
+
+        Returns:
+            For each image its ``image`` (C, H, W), ``hidden`` (H, W) bool and ``hidden_loss``, a scalar; and
+            ``reconstruction`` (C, H, W), where the target can be turned into images.
+        """
+        prediction, hidden = self.predict_map(inputs, mask)
+        shown = {
+            'image': inputs,
+            'hidden': regrid(hidden, (inputs.shape[-2], inputs.shape[-1])),
+            'hidden_loss': self.head.hidden_losses(prediction, inputs, hidden, self.grid_of(inputs)),
+        }
+        if self.head.shows_images:
+            shown['reconstruction'] = self.head.target.to_images(self.head.estimate(prediction), inputs)
+        return [{name: values[number] for name, values in shown.items()} for number in range(len(inputs))]
 
     def grid_of(self, images: Tensor) -> tuple[int, int]:
         """The grid of the last feature map.
@@ -251,3 +292,13 @@ class SimMIM(BaseModel):
             probe_backbone(self.backbone, stem, self.data_preprocessor.channels, image_hw)
             self._probed_sizes.add(image_hw)
         return height // stride, width // stride
+
+
+def _pixel_range(preprocessor: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Lowest and highest pixel value of each channel, normalised, where the preprocessor tells."""
+    if not hasattr(preprocessor, 'normalised_range'):
+        return None
+    low, high = preprocessor.normalised_range()
+    if low.is_meta:  # a model of shapes alone
+        return (0.0,) * len(low), (1.0,) * len(low)
+    return tuple(low.tolist()), tuple(high.tolist())

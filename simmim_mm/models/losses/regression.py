@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor
 
+from simmim_mm.models.arguments import is_number
+from simmim_mm.models.losses.base import Loss
 from simmim_mm.registry import MODELS
 
 
-class _RegressionLoss(BaseModule):
-    """A distance per value.
-
-    Attributes:
-        params_per_channel: Numbers that the decoder predicts for each channel of the target.
-    """
-
-    params_per_channel = 1
-
-
 @MODELS.register_module()
-class L1Loss(_RegressionLoss):
+class L1Loss(Loss):
     """Absolute difference, SimMIM's default."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -29,7 +20,7 @@ class L1Loss(_RegressionLoss):
 
 
 @MODELS.register_module()
-class L2Loss(_RegressionLoss):
+class L2Loss(Loss):
     """Squared difference."""
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -38,16 +29,19 @@ class L2Loss(_RegressionLoss):
 
 
 @MODELS.register_module()
-class SmoothL1Loss(_RegressionLoss):
+class SmoothL1Loss(Loss):
     """Squared difference up to ``beta``, absolute difference beyond: ``d**2 / (2 * beta)`` and ``d - beta / 2``.
 
     Args:
         beta: Where one goes over into the other, above 0.
+
+    Raises:
+        ValueError: If ``beta`` is out of range.
     """
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
-        if not isinstance(beta, int | float) or isinstance(beta, bool) or not 0 < beta < float('inf'):
+        if not is_number(beta) or beta <= 0:
             raise ValueError(f'beta={beta!r} of SmoothL1Loss must be a number above 0')
         self.beta = beta
 

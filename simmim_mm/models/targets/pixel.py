@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 from torch import Tensor
 
+from simmim_mm.models.arguments import check_whole, is_whole
+from simmim_mm.models.targets.base import Target, enlarge, shrink
 from simmim_mm.registry import MODELS
 
 # Keeps the deviation of a flat patch above 0; the published value.
@@ -13,7 +14,7 @@ EPSILON = 1e-6
 
 
 @MODELS.register_module()
-class PixelTarget(BaseModule):
+class PixelTarget(Target):
     """The normalised image (SimMIM, section 3.4 of arXiv 2111.09886), or a variant of it.
 
     Args:
@@ -34,15 +35,15 @@ class PixelTarget(BaseModule):
 
     def __init__(self, image_channels: int, stride: int = 1, norm: str | None = None, norm_size: int = 0) -> None:
         super().__init__()
-        if not isinstance(stride, int) or isinstance(stride, bool) or stride < 1:
-            raise ValueError(f'stride={stride!r} of PixelTarget must be a whole number of pixels from 1')
+        check_whole(image_channels, 'image_channels', 'PixelTarget')
+        check_whole(stride, 'stride', 'PixelTarget')
         if norm not in (None, 'window', 'patch'):
             raise ValueError(f"norm={norm!r} of PixelTarget is unknown; use None, 'window' or 'patch'")
         if norm is None and norm_size != 0:
             raise ValueError(
                 f"norm_size={norm_size!r} of PixelTarget has no use without norm; set norm='window' or 'patch'"
             )
-        if norm is not None and (not isinstance(norm_size, int) or norm_size < 2):
+        if norm is not None and (not is_whole(norm_size) or norm_size < 2):
             raise ValueError(
                 f'norm_size={norm_size!r} of PixelTarget must be a side of at least 2; set 47, for example'
             )
@@ -62,30 +63,29 @@ class PixelTarget(BaseModule):
         Returns:
             (B, C, H / stride, W / stride)
         """
-        target = F.avg_pool2d(images, self.stride) if self.stride > 1 else images
+        target = shrink(images, self.stride)
         if self.norm is None:
             return target
         mean, deviation = self._statistics(target)
         return (target - mean) / deviation
 
-    def to_images(self, prediction: Tensor, images: Tensor) -> Tensor:
+    def to_images(self, estimate: Tensor, images: Tensor) -> Tensor:
         """Turns a predicted map into images, for pictures.
 
         A normalised target says nothing of mean and deviation; those of the true image are put back, as is usual in
         pictures.
 
         Args:
-            prediction: (B, C, H / stride, W / stride)
+            estimate: (B, C, H / stride, W / stride)
             images: (B, C, H, W), the images that it is a prediction of.
 
         Returns:
             (B, C, H, W), normalised.
         """
         if self.norm is not None:
-            target = F.avg_pool2d(images, self.stride) if self.stride > 1 else images
-            mean, deviation = self._statistics(target)
-            prediction = prediction * deviation + mean
-        return F.interpolate(prediction, scale_factor=self.stride) if self.stride > 1 else prediction
+            mean, deviation = self._statistics(shrink(images, self.stride))
+            estimate = estimate * deviation + mean
+        return enlarge(estimate, self.stride)
 
     def _statistics(self, target: Tensor) -> tuple[Tensor, Tensor]:
         return (
