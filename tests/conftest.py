@@ -156,6 +156,40 @@ def band_folder(tmp_path, photographs):
 
 
 @pytest.fixture
+def colour_file(tmp_path):
+    """Writes a file of colour clusters, in units of 0 to 255, and returns its path."""
+    from simmim_mm.models.targets.cluster_file import ColourClusters, save_clusters
+
+    def make(centres, name: str = 'clusters.npz', value_range: tuple[float, float] = (0.0, 255.0)) -> str:
+        centres = np.asarray(centres, dtype=np.float32)
+        limits = np.tile(np.float32(value_range).reshape(2, 1), (1, centres.shape[1]))
+        save_clusters(str(tmp_path / name), ColourClusters(centres, limits, 0.0, {}))
+        return str(tmp_path / name)
+
+    return make
+
+
+@pytest.fixture
+def teacher(tmp_path):
+    """Makes a tiny ViT of 16-pixel patches with random weights: its config and its checkpoint."""
+
+    def make(prefix: str = 'backbone.', name: str = 'teacher.pth', cfg: dict | None = None) -> dict:
+        from simmim_mm.registry import MODELS
+
+        cfg = cfg or tiny_encoders()['VisionTransformer']
+        network = MODELS.build(cfg)
+        network.init_weights()
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                buffer.uniform_(0.5, 1.5)  # running statistics that are not those of a batch
+        state = {f'{prefix}{key}': value for key, value in network.state_dict().items()}
+        torch.save(dict(state_dict=state, meta={}), tmp_path / name)
+        return dict(teacher=cfg, checkpoint=str(tmp_path / name))
+
+    return make
+
+
+@pytest.fixture
 def transform():
     """Builds a transform of the package from its arguments."""
     from simmim_mm.registry import TRANSFORMS

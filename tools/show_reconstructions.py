@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Draw what a pre-trained model makes of masked images: original, masked, reconstruction, pasted."""
+"""Draw what a pre-trained model makes of masked images: original, masked, reconstruction, pasted.
+
+Of a target that is no image (HOG, features), the last two are the target and its prediction.
+"""
 
 import argparse
 

@@ -14,11 +14,14 @@ from simmim_mm.registry import METRICS
 
 @METRICS.register_module()
 class MaskedReconstructionMetric(BaseMetric):
-    """Mean absolute error on hidden pixels, of the model and of two trivial fillers.
+    """How well hidden pixels are predicted: the model's own loss, and an error that trivial fillers have too.
 
-    In units of the normalised image (standard deviations of ImageNet's pixels, with the default preprocessor), averaged
-    over hidden pixels and channels of an image, then over images. Keys: ``val/hidden_l1``, ``val/mean_colour_l1``,
-    ``val/local_mean_l1``. Images without hidden pixels do not count.
+    ``val/hidden_loss`` is the training loss on the hidden part of an image, whatever target and loss are. Where the
+    target can be turned into images, ``val/hidden_l1`` is the mean absolute error over the hidden pixels and channels
+    of an image, and ``val/mean_colour_l1`` and ``val/local_mean_l1`` are those of two trivial fillers, in units of the
+    normalised image (standard deviations of ImageNet's pixels, with the default preprocessor). Of a target with
+    ``norm``, the true mean and deviation are put back before, which makes ``hidden_l1`` lower than a model of plain
+    pixels can reach. All are means over images; those without hidden pixels do not count.
 
     For a number that can be compared between checkpoints, masks must be the same: use ``SeededSampler`` with
     ``shuffle=False`` and a seed.
@@ -35,12 +38,15 @@ class MaskedReconstructionMetric(BaseMetric):
             image, hidden = sample['image'].float(), sample['hidden']
             if not hidden.any():
                 continue
-            filled = {
-                'hidden_l1': sample['reconstruction'].float(),
-                'mean_colour_l1': mean_colour(image[None], hidden[None])[0],
-                'local_mean_l1': local_mean(image[None], hidden[None])[0],
-            }
-            self.results.append({name: hidden_l1(pixels, image, hidden) for name, pixels in filled.items()})
+            scores = {'hidden_loss': float(sample['hidden_loss'])} if 'hidden_loss' in sample else {}
+            if 'reconstruction' in sample:
+                filled = {
+                    'hidden_l1': sample['reconstruction'].float(),
+                    'mean_colour_l1': mean_colour(image[None], hidden[None])[0],
+                    'local_mean_l1': local_mean(image[None], hidden[None])[0],
+                }
+                scores.update({name: hidden_l1(pixels, image, hidden) for name, pixels in filled.items()})
+            self.results.append(scores)
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """Averages over all images."""

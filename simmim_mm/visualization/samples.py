@@ -24,6 +24,7 @@ from simmim_mm.models import SimMIM
 from simmim_mm.models.probe import evaluating
 from simmim_mm.registry import TRANSFORMS
 from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, reconstruction_panel, stretch, tile, to_rgb
+from simmim_mm.visualization.target_maps import draw_target_maps
 
 
 def picture_pipeline(transforms: Iterable[Callable]) -> list[Callable]:
@@ -105,10 +106,13 @@ def draw_reconstructions(model: SimMIM, batch: dict[str, Any], bands: Sequence[i
         bands: Which to show, see :func:`~simmim_mm.visualization.panels.check_bands`.
 
     Returns:
-        The panel of :func:`~simmim_mm.visualization.panels.reconstruction_panel`, with the normalisation undone.
+        The panel of :func:`~simmim_mm.visualization.panels.reconstruction_panel`, with the normalisation undone; where
+        the target cannot be turned into images, that of :func:`~simmim_mm.visualization.target_maps.target_panel`.
     """
     with evaluating(model):
         data = model.data_preprocessor(batch)
+        if not model.head.shows_images:
+            return draw_target_maps(model, data)
         images, hidden = model.reconstruct(data['inputs'], data['mask'])
     originals = model.data_preprocessor.denormalise(data['inputs'])
     predicted = model.data_preprocessor.denormalise(images)

@@ -29,7 +29,7 @@ def _optimizer():
 
 
 @pytest.fixture
-def minimal_arguments(tiny_swin, image_folder):
+def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
     """The least that each registered class is built from. A new class needs a row."""
     return {
         # DATASETS, DATA_SAMPLERS
@@ -59,6 +59,15 @@ def minimal_arguments(tiny_swin, image_folder):
         'TransformerDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'MLPDecoder': lambda: dict(in_channels=4, out_channels=3, upscale=2),
         'ContrastiveCompanion': lambda: dict(in_channels=4),
+        'ColorBinTarget': lambda: dict(image_channels=3, pixel_range=[[0.0] * 3, [1.0] * 3]),
+        'ColorClusterTarget': lambda: dict(
+            image_channels=3, pixel_range=[[0.0] * 3, [1.0] * 3], clusters=colour_file([[0, 0, 0], [255, 255, 255]])
+        ),
+        'CrossEntropyLoss': lambda: dict(num_classes=2),
+        'FeatureTarget': lambda: dict(image_channels=3, image_hw=(64, 64), **teacher()),
+        'GaussianNLLLoss': dict,
+        'HOGTarget': lambda: dict(image_channels=3),
+        'MixtureNLLLoss': dict,
         'L1Loss': dict,
         'DepthScaledInit': dict,
         'ResPostNormInit': dict,

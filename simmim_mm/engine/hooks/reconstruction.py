@@ -23,7 +23,8 @@ from simmim_mm.visualization import check_bands, draw_reconstructions, fixed_bat
 class ReconstructionHook(Hook):
     """Draws reconstructions of a fixed set of images with fixed masks.
 
-    A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part. It goes
+    A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part; where the
+    target is no image (HOG, features), the target and its prediction, drawn, are the last two. It goes
     to ``WORK_DIR/reconstructions/iter_N.png`` and, as ``reconstruction``, to MMEngine's visualizer. The images are
     whole ones (central crops, no flip) of the size in training, with masks as in training.
 

@@ -59,7 +59,7 @@ class ColorClusterTarget(Target):
         if loaded.centres.shape[1] != image_channels:
             raise ValueError(
                 f'the colours in {clusters!r} have {loaded.centres.shape[1]} channels, and the images '
-                f'{image_channels}; make them of these images: python tools/cluster_colours.py CONFIG --out ANOTHER_FILE'
+                f'{image_channels}; make others of these images: python tools/cluster_colours.py CONFIG --out FILE'
             )
         low, high = loaded.value_range
         self.file = clusters

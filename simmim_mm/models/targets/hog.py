@@ -120,9 +120,12 @@ def direction_histograms(rows: Tensor, columns: Tensor, orientations: int, cell_
     Returns:
         (B, C, orientations, H / cell_size, W / cell_size)
     """
-    angle = torch.atan2(rows, columns)
+    # In float64 (where the device has it): many pixels of 8-bit images lie on a bound but for the rounding of the
+    # normalisation, and fp32 would put them elsewhere than scikit-image does.
+    exact = torch.float32 if rows.device.type == 'mps' else torch.float64
+    angle = torch.atan2(rows.to(exact), columns.to(exact))
     angle = torch.where(angle < 0, angle + math.pi, angle)
-    # The second term lets an angle that lies on a bound, but for its rounding, fall into the upper bin. Exactly level
+    # The nudge lets an angle that is a bound, but for the rounding of atan2, fall into the upper bin. Exactly level
     # gradients are in the first bin, whichever of 0 and 180 degrees atan2 made of them.
     nudge = 4 * torch.finfo(angle.dtype).eps * orientations
     position = (angle * (orientations / math.pi) + nudge).floor().clamp(max=orientations - 1)
