@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mmengine.config import Config
@@ -91,3 +94,24 @@ def test_k_means_settles_as_low_as_scipys():
     assert distortion == pytest.approx(distances.min(axis=1).mean(), rel=1e-9)
     reference, labels = kmeans2(points, 16, iter=30, minit='++', seed=np.random.default_rng(2))
     assert distortion < 1.03 * ((points - reference[labels]) ** 2).sum(-1).mean()
+
+
+def test_the_tool_makes_the_file_and_says_when_it_is_used_again(image_folder, tmp_path, monkeypatch, capsys):
+    """A whole call of tools/cluster_colours.py, twice, with a config of this package; then one that is refused."""
+    out = str(tmp_path / 'clusters.npz')
+    tool = Path(__file__).parents[2] / 'tools' / 'cluster_colours.py'
+    config = tool.parents[1] / 'configs' / 'simmim_demo.py'
+    monkeypatch.syspath_prepend(str(tool.parent))
+    arguments = [str(config), '--data-root', image_folder(4), '--num-clusters', '8', '--num-pixels', '400']
+
+    def call(*more: str) -> str:
+        monkeypatch.setattr('sys.argv', [str(tool), *arguments, '--out', out, *more])
+        runpy.run_path(str(tool), run_name='__main__')
+        return capsys.readouterr().out
+
+    assert f'{out}: 8 colours; a pixel is' in call()
+    assert 'made before with the same settings, and used again' in call()
+    assert 'made before' not in call('--force')
+    with pytest.raises(SystemExit):
+        call('--seed', '1')
+    assert 'error:' in capsys.readouterr().err
