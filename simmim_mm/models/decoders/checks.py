@@ -5,29 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-
-def check_whole(value: Any, name: str, owner: str, smallest: int = 1) -> int:
-    """Checks a whole number.
-
-    Args:
-        value: What was given.
-        name: Of the argument.
-        owner: Class that it is an argument of.
-        smallest: The smallest one that is allowed.
-
-    Returns:
-        The number.
-
-    Raises:
-        ValueError: If it is something else.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-        raise ValueError(f'{name}={value!r} of {owner} must be a whole number from {smallest}')
-    return value
+from simmim_mm.options import check_whole
 
 
 def check_wholes(values: Any, name: str, owner: str, smallest: int = 1) -> tuple[int, ...]:
-    """Checks a list of whole numbers, which may be empty. See :func:`check_whole`."""
+    """Checks a list of whole numbers, which may be empty. See :func:`~simmim_mm.options.check_whole`."""
     if not isinstance(values, list | tuple):
         raise ValueError(f'{name}={values!r} of {owner} must be a list of whole numbers from {smallest}')
     return tuple(check_whole(value, f'{name}[{position}]', owner, smallest) for position, value in enumerate(values))
@@ -53,7 +35,7 @@ def check_heads(embed_dims: int, num_heads: Any, owner: str) -> int:
 
 
 def check_ratio_above_0(value: Any, name: str, owner: str) -> float:
-    """Checks a finite number above 0. See :func:`check_whole`."""
+    """Checks a finite number above 0. See :func:`~simmim_mm.options.check_whole`."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise ValueError(f'{name}={value!r} of {owner} must be a number above 0')
     return float(value)

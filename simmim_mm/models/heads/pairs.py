@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from simmim_mm.models.arguments import is_whole
+from simmim_mm.options import is_whole
 
 # What a part of each kind must have; a class of another package may have them without being a subclass.
 NEEDED = {'target': ('channels', 'stride'), 'loss': ('params_per_channel',)}

@@ -9,10 +9,12 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import Cells, gather_cells, hidden_weight
-from simmim_mm.models.arguments import is_number
 from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.models.heads.pairs import check_pair, check_part
+from simmim_mm.models.targets.pixel_range import check_pixel_range
+from simmim_mm.options import is_number
 from simmim_mm.registry import MODELS
 
 # Keeps the loss of an empty mask at 0 instead of 0 / 0; the authors' value.
@@ -76,6 +78,10 @@ class ReconstructionHead(BaseModule):
                 f"visible_weight={visible_weight!r} of ReconstructionHead has no use with area='hidden', where visible "
                 "positions do not count; set area='all'"
             )
+        if pixel_range is not None:
+            check_pixel_range(pixel_range, image_channels, 'ReconstructionHead')
+        if image_hw is not None:
+            check_size(image_hw, 'image_hw')
         self.area = area
         self.visible_weight = 1.0 if visible_weight is None else float(visible_weight)
         for slot, cfg in (('target', target), ('loss', loss)):

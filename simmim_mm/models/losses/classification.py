@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.arguments import is_number, is_whole
 from simmim_mm.models.losses.base import Loss
+from simmim_mm.options import is_number, is_whole
 from simmim_mm.registry import MODELS
 
 

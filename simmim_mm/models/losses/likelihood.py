@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole, is_number
 from simmim_mm.models.losses.base import Loss
+from simmim_mm.options import check_whole, is_number
 from simmim_mm.registry import MODELS
 
 LOG_2_PI = math.log(2 * math.pi)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole
 from simmim_mm.models.targets.base import Target, enlarge, shrink
 from simmim_mm.models.targets.pixel_range import PixelRange
+from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
 # More than the rounding of a normalised pixel in fp32, as a share of the range (seen: 2e-7), and far less than a level.

@@ -10,10 +10,10 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole
 from simmim_mm.models.targets.base import Target, enlarge, shrink
 from simmim_mm.models.targets.cluster_file import load_clusters
 from simmim_mm.models.targets.pixel_range import PixelRange
+from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
 # Distances that are in memory at a time: 256 MiB in fp32.

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole
+from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.models.probe import last_map
 from simmim_mm.models.targets.base import Target, enlarge
 from simmim_mm.models.targets.teacher import FrozenTeacher
+from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
 
@@ -57,6 +58,7 @@ class FeatureTarget(Target):
         check_whole(image_channels, 'image_channels', 'FeatureTarget')
         if norm not in (None, 'layer'):
             raise ValueError(f"norm={norm!r} of FeatureTarget is unknown; use 'layer' or None")
+        image_hw = check_size(image_hw, 'image_hw')
         self.norm = norm
         self._frozen = FrozenTeacher.build(teacher, checkpoint)
         self.channels, self.stride = self._frozen.probe(image_channels, image_hw)

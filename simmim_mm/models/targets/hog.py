@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole
 from simmim_mm.models.targets.base import Target
+from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
 NORMS = ('L1', 'L1-sqrt', 'L2', 'L2-Hys')

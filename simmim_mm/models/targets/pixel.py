@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.arguments import check_whole, is_whole
 from simmim_mm.models.targets.base import Target, enlarge, shrink
+from simmim_mm.options import check_whole, is_whole
 from simmim_mm.registry import MODELS
 
 # Keeps the deviation of a flat patch above 0; the published value.

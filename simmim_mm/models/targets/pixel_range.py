@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from simmim_mm.options import is_number
+
+
+def check_pixel_range(pixel_range: Any, channels: int, owner: str) -> tuple[list[float], list[float]]:
+    """Checks lowest and highest values.
+
+    Args:
+        pixel_range: What was given.
+        channels: Channels of the images (C).
+        owner: Whose it is, for the message.
+
+    Returns:
+        Two lists of C numbers.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    sides = list(pixel_range) if isinstance(pixel_range, list | tuple) else []
+    fits = len(sides) == 2 and all(
+        isinstance(side, list | tuple) and len(side) == channels and all(map(is_number, side)) for side in sides
+    )
+    if not fits or not all(low < high for low, high in zip(*sides, strict=True)):
+        raise ValueError(
+            f'pixel_range={pixel_range!r} of {owner} must be two lists of {channels} numbers, lows and then '
+            'highs, which are above them; delete it, as it follows from the data_preprocessor'
+        )
+    return list(sides[0]), list(sides[1])
 
 
 class PixelRange(nn.Module):
@@ -31,14 +60,8 @@ class PixelRange(nn.Module):
                 "data_preprocessor; use data_preprocessor=dict(type='MaskedImagePreprocessor', ...), or give "
                 'pixel_range=(lows, highs) to the target, normalised'
             )
-        try:
-            low, high = (torch.tensor(side, dtype=torch.float64).view(1, channels, 1, 1) for side in pixel_range)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f'pixel_range={pixel_range!r} of {owner} must be two lists of {channels} numbers, lows and highs'
-            ) from error
-        if not low.is_meta and not bool((torch.isfinite(high - low) & (high > low)).all()):
-            raise ValueError(f'pixel_range={pixel_range!r} of {owner} must have highs above the lows')
+        lows, highs = check_pixel_range(pixel_range, channels, owner)
+        low, high = (torch.tensor(side, dtype=torch.float64).view(1, channels, 1, 1) for side in (lows, highs))
         self.register_buffer('low', low.float(), persistent=False)
         self.register_buffer('span', (high - low).float(), persistent=False)
 
