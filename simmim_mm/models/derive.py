@@ -67,21 +67,6 @@ def build_derived(cfg: dict[str, Any], slot: str, optional: Mapping[str, Any] | 
     return MODELS.build({**cfg, **facts})
 
 
-def facts_for(cfg: dict[str, Any], facts: dict[str, Any], default: tuple[str, ...]) -> dict[str, Any]:
-    """Those facts that a class takes.
-
-    Args:
-        cfg: Config of the part; the class may name the facts that it takes in an attribute ``derived``.
-        facts: All that are known, by name.
-        default: Names for a class without that attribute.
-
-    Returns:
-        The facts to build it with.
-    """
-    cls = MODELS.get(cfg['type']) if isinstance(cfg['type'], str) else cfg['type']
-    return {name: facts[name] for name in getattr(cls, 'derived', default)}
-
-
 def accepted_arguments(constructor: Callable) -> set[str]:
     """Names of the arguments of a class or function.
 

@@ -14,7 +14,7 @@ from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
 from simmim_mm.models.companions import NOTHING_RECONSTRUCTED, build_companion, check_second_mask
-from simmim_mm.models.derive import build_derived, check_config, facts_for, with_channels
+from simmim_mm.models.derive import build_derived, check_config, with_channels
 from simmim_mm.models.probe import check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
@@ -92,7 +92,7 @@ class SimMIM(BaseModel):
         self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)
         self._probed_sizes = {image_hw}
         facts = dict(embed_dims=self.layout.stem_width, image_channels=channels)
-        self.masker = build_derived(masker, 'masker', **facts_for(masker, facts, default=('embed_dims',)))
+        self.masker = build_derived(masker, 'masker', optional=facts)
         self.masker.attach(self.backbone)
         check_nothing_shows(self.masker, self.backbone, self.layout, channels, image_hw)
         self.companion = None if companion is None else build_companion(companion, self.layout.width, neck, head)

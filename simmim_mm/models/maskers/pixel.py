@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
@@ -40,8 +38,6 @@ class PixelMasker(BaseModule):
     Raises:
         ValueError: If ``fill`` is unknown, or ``stem`` is no text.
     """
-
-    derived: ClassVar[tuple[str, ...]] = ('image_channels',)
 
     def __init__(
         self, image_channels: int, fill: str = 'mean', stem: str | None = None, init_cfg: dict | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -32,8 +32,6 @@ class TokenMasker(BaseModule):
         stem: Dotted path of the stem below the backbone, where :data:`~simmim_mm.models.stems.STEMS` does not have it.
         init_cfg: MMEngine's.
     """
-
-    derived: ClassVar[tuple[str, ...]] = ('embed_dims',)
 
     def __init__(self, embed_dims: int, stem: str | None = None, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
