@@ -27,15 +27,8 @@ def with_channels(backbone: dict[str, Any], channels: int) -> dict[str, Any]:
     check_config(backbone, 'backbone')
     if any(name in backbone for name in CHANNEL_ARGUMENTS):
         return backbone
-    kind = backbone['type'] if isinstance(backbone['type'], type) else MODELS.get(backbone['type'])
-    for parent in inspect.getmro(kind) if isinstance(kind, type) else ():
-        parameters = inspect.signature(parent.__init__).parameters  # type: ignore[misc]
-        for name in CHANNEL_ARGUMENTS:
-            if name in parameters:
-                return {**backbone, name: channels}
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            break  # it hands nothing on to its parents
-    return backbone
+    accepted = accepted_arguments(_constructor(backbone))
+    return next(({**backbone, name: channels} for name in CHANNEL_ARGUMENTS if name in accepted), backbone)
 
 
 def build_derived(cfg: dict[str, Any], slot: str, optional: Mapping[str, Any] | None = None, **facts: Any) -> nn.Module:

@@ -140,11 +140,6 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         mean, std = self.mean.flatten(), self.std.flatten()
         return (low - mean) / std, (high - mean) / std
 
-    def normalised_range(self) -> tuple[Tensor, Tensor]:
-        """Lowest and highest value that a pixel can have, normalised: two tensors (C,)."""
-        low, high = ((limit - self.mean) / self.std for limit in (0.0, 255.0))
-        return low.flatten(), high.flatten()
-
 
 def _describe(value: object) -> str:
     if isinstance(value, Tensor):

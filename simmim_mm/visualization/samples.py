@@ -112,7 +112,7 @@ def draw_reconstructions(model: SimMIM, batch: dict[str, Any], bands: Sequence[i
     with evaluating(model):
         data = model.data_preprocessor(batch)
         if model.head is not None and not model.head.shows_images:
-            return draw_target_maps(model, data)
+            return draw_target_maps(model, data, bands)
         images, hidden = model.reconstruct(data['inputs'], data['mask'])
     originals = model.data_preprocessor.denormalise(data['inputs'])
     predicted = model.data_preprocessor.denormalise(images)

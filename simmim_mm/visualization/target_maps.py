@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,18 +11,19 @@ from torch import Tensor
 
 from simmim_mm.masking import regrid
 from simmim_mm.models import SimMIM
-from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, tile, to_rgb
+from simmim_mm.visualization.panels import HIDDEN_GREY, label_columns, stretch, tile, to_rgb
 
 COLUMNS = ('original', 'masked', 'target', 'prediction')
 
 
 @torch.no_grad()
-def draw_target_maps(model: SimMIM, data: dict[str, Any]) -> np.ndarray:
+def draw_target_maps(model: SimMIM, data: dict[str, Any], bands: Sequence[int] | None = None) -> np.ndarray:
     """Draws the target of images and what a model predicts of it.
 
     Args:
         model: A SimMIM model whose target has ``to_pictures``.
         data: ``inputs`` (B, C, H, W), normalised, and ``mask`` (B, h, w) bool, on the model's device.
+        bands: Which to show of the images, see :func:`~simmim_mm.visualization.panels.check_bands`.
 
     Returns:
         The panel of :func:`target_panel`.
@@ -37,7 +39,8 @@ def draw_target_maps(model: SimMIM, data: dict[str, Any]) -> np.ndarray:
         )
     prediction, hidden = model.predict_map(images, data['mask'])
     pictures = [target.to_pictures(maps, images) for maps in (target(images), model.head.estimate(prediction))]
-    originals = to_rgb(model.data_preprocessor.denormalise(images).cpu().numpy())
+    pixels = model.data_preprocessor.denormalise(images).cpu().numpy()
+    originals = to_rgb(stretch(pixels, pixels, bands), bands)
     return target_panel(originals, regrid(hidden, originals.shape[1:3]).cpu().numpy(), *map(_to_8_bit, pictures))
 
 

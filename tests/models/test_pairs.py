@@ -281,3 +281,37 @@ def test_models_of_shapes_alone_can_be_built(tiny_encoders):
     with torch.device('meta'):
         model = MODELS.build(dict(type='SimMIM', backbone=tiny_encoders['VisionTransformer'], img_size=64, head=head))
     assert model.head.out_channels == 24
+
+
+@pytest.mark.parametrize('name', ['bins', 'clusters', 'hog', 'hog of the strongest', 'squares'])
+def test_thirteen_bands_of_sixteen_bits_not_square(build_model, tiny_swin, colour_file, name):
+    """From values of 0 to 65535 to a loss, a score and a picture; bins and clusters get the labels of those values."""
+    values = torch.randint(65536, (2, 13, 64, 96)).float()
+    centres = np.random.default_rng(0).uniform(0, 65535, (6, 13))
+    target = {
+        'bins': dict(type='ColorBinTarget', bins=256, levels=65536),
+        'clusters': dict(type='ColorClusterTarget', clusters=colour_file(centres, value_range=(0.0, 65535.0))),
+        'hog': dict(type='HOGTarget'),
+        'hog of the strongest': dict(type='HOGTarget', channel='max'),
+        'squares': dict(type='PixelTarget', stride=8),
+    }[name]
+    loss = dict(type='CrossEntropyLoss' if name in LABELS else 'L1Loss')
+    model = build_model(
+        backbone=tiny_swin(pad_small_map=True, out_indices=(1,)),
+        data_preprocessor=dict(type='MaskedImagePreprocessor', channels=13, value_range=(0, 65535)),
+        img_size=(64, 96),
+        head=dict(type='ReconstructionHead', target=target, loss=loss),
+    ).eval()
+    batch = dict(inputs=values, mask=torch.rand(2, 4, 6) < 0.5)
+    images = model.data_preprocessor(batch)['inputs']
+    labels = model.head.target(images)
+    if name == 'bins':
+        assert (labels == values.long() // 256).float().mean() > 0.999  # fp32 rounds values that lie on a bound
+    if name == 'clusters':
+        pixels = values.permute(0, 2, 3, 1).reshape(-1, 1, 13).double()
+        nearest = (pixels - torch.from_numpy(centres)).square().sum(-1).argmin(dim=1)
+        assert (labels.flatten() == nearest).float().mean() > 0.99
+    with torch.no_grad():
+        assert torch.isfinite(model.loss(images, batch['mask'])['loss'])
+        assert torch.isfinite(model.predict(images, batch['mask'])[0]['hidden_loss'])
+    assert draw_reconstructions(model, batch, bands=[4, 2, 1]).shape == (18 + 2 * 64 + 4, 4 * 96 + 3 * 4, 3)

@@ -148,13 +148,19 @@ def test_weights_that_are_not_the_teachers_are_refused(teacher, kind, message):
         (dict(teacher=None), ValueError, 'model.head.target.teacher=None is no config'),
         (dict(teacher='mmpretrain.ResNet'), ValueError, 'is no config'),
         (dict(norm='batch'), ValueError, "norm='batch' of FeatureTarget is unknown; use 'layer' or None"),
-        (dict(image_channels=1), ValueError, 'VisionTransformer fails on an image of 1x64x64'),
+        (dict(image_channels=1), ValueError, r'projection.weight \(32, 3, 16, 16\) instead of \(32, 1, 16, 16\)'),
         (dict(image_hw=(72, 72)), ValueError, 'do not tile an image of 72x72'),
     ],
 )
 def test_wrong_teachers_are_refused(teacher, change, error, message):
     with pytest.raises(error, match=message):
         FeatureTarget(**{'image_channels': 3, 'image_hw': (64, 64), **teacher(), **change})
+
+
+def test_a_teacher_of_other_channels_is_refused(teacher, tiny_encoders):
+    parts = teacher(cfg={**tiny_encoders['VisionTransformer'], 'in_channels': 4})
+    with pytest.raises(ValueError, match='VisionTransformer fails on an image of 3x64x64'):
+        FeatureTarget(3, (64, 64), **parts)
 
 
 def test_a_teacher_of_a_coarser_map_is_refused(build_model, teacher, tiny_swin):

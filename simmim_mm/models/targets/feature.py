@@ -60,7 +60,7 @@ class FeatureTarget(Target):
             raise ValueError(f"norm={norm!r} of FeatureTarget is unknown; use 'layer' or None")
         image_hw = check_size(image_hw, 'image_hw')
         self.norm = norm
-        self._frozen = FrozenTeacher.build(teacher, checkpoint)
+        self._frozen = FrozenTeacher.build(teacher, checkpoint, image_channels)
         self.channels, self.stride = self._frozen.probe(image_channels, image_hw)
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simmim_mm.compat import plain_drop_rates
-from simmim_mm.models.derive import check_config
+from simmim_mm.models.derive import check_config, with_channels
 from simmim_mm.models.probe import probe_map
 from simmim_mm.registry import MODELS
 
@@ -33,12 +33,13 @@ class FrozenTeacher:
         self.network = network
 
     @classmethod
-    def build(cls, teacher: dict[str, Any] | None, checkpoint: str | None) -> FrozenTeacher:
+    def build(cls, teacher: Any, checkpoint: str | None, channels: int) -> FrozenTeacher:
         """Builds a network and reads its weights.
 
         Args:
             teacher: Its config.
             checkpoint: File with its weights, of the network alone or of a model whose ``backbone`` it is.
+            channels: Of the images.
 
         Returns:
             The holder.
@@ -57,7 +58,7 @@ class FrozenTeacher:
                 'them it would be a random network'
             )
         state = backbone_weights(read_checkpoint(checkpoint))
-        network = MODELS.build(teacher)
+        network = MODELS.build(with_channels(teacher, channels))
         plain_drop_rates(network)
         _check_weights(network, state, checkpoint)
         if not next(network.parameters()).is_meta:
