@@ -31,6 +31,7 @@ from simmim_mm.models.targets import (
     HOGTarget,
     PixelTarget,
     Target,
+    TokenTarget,
 )
 
 __all__ = [
@@ -62,5 +63,6 @@ __all__ = [
     'SwinDecoder',
     'Target',
     'TokenMasker',
+    'TokenTarget',
     'TransformerDecoder',
 ]

@@ -70,7 +70,7 @@ def decoder_costs(
         ValueError: If image, mask or a config do not fit the model.
     """
     channels = model.data_preprocessor.channels
-    grid_hw = model.grid_of(torch.empty(1, channels, *image_hw))
+    grid_hw = model.grid_of(image_hw)
     num_cells = len(hidden_cells(model.head.scored(mask), grid_hw).positions)
     sizes = dict(in_channels=model.neck.in_channels, out_channels=model.neck.out_channels, upscale=model.neck.upscale)
     model.to('meta')

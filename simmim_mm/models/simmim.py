@@ -10,12 +10,10 @@ from mmengine import dist
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from simmim_mm.compat import plain_drop_rates
-from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import hidden_cells, regrid
+from simmim_mm.models.build import build_encoder, build_head, build_neck, build_preprocessor, check_slots
 from simmim_mm.models.companions import NOTHING_RECONSTRUCTED, build_companion, check_second_mask
-from simmim_mm.models.derive import build_derived, check_config, with_channels
-from simmim_mm.models.probe import check_nothing_shows, probe_backbone
+from simmim_mm.models.probe import probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
 
@@ -73,51 +71,19 @@ class SimMIM(BaseModel):
         companion: dict[str, Any] | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        check_config(backbone, 'backbone')
-        for slot, cfg in dict(neck=neck, head=head, masker=masker, data_preprocessor=data_preprocessor).items():
-            if cfg is not None:
-                check_config(cfg, slot)
-        masker = masker or dict(type='simmim_mm.TokenMasker')
-        preprocessor = MODELS.build(data_preprocessor or dict(type='simmim_mm.MaskedImagePreprocessor'))
+        check_slots(backbone, neck=neck, head=head, masker=masker, data_preprocessor=data_preprocessor)
+        preprocessor = build_preprocessor(data_preprocessor)
         super().__init__(preprocessor, init_cfg)
-        if not hasattr(preprocessor, 'channels'):
-            raise ValueError(
-                f'{type(preprocessor).__name__} does not say how many channels images have; use '
-                "data_preprocessor=dict(type='MaskedImagePreprocessor', mean=..., std=...)"
-            )
-        channels = preprocessor.channels
-        self.backbone = MODELS.build(with_channels(backbone, channels))
-        plain_drop_rates(self.backbone)
-        image_hw = check_size(backbone.get('img_size', 192) if img_size is None else img_size, 'img_size')
-        self.layout = probe_backbone(self.backbone, find_stem(self.backbone, masker.get('stem')), channels, image_hw)
+        self.backbone, self.masker, self.layout, image_hw = build_encoder(
+            backbone, masker, preprocessor.channels, img_size
+        )
         self._probed_sizes = {image_hw}
-        facts = dict(embed_dims=self.layout.stem_width, image_channels=channels)
-        self.masker = build_derived(masker, 'masker', optional=facts)
-        self.masker.attach(self.backbone)
-        check_nothing_shows(self.masker, self.backbone, self.layout, channels, image_hw)
         self.companion = None if companion is None else build_companion(companion, self.layout.width, neck, head)
         if self.companion is not None and self.companion.alone:
             self.neck = self.head = None
             return
-        self.head = build_derived(
-            head or dict(type='simmim_mm.ReconstructionHead'),
-            'head',
-            optional=dict(pixel_range=_pixel_range(preprocessor), image_hw=image_hw),
-            image_channels=channels,
-        )
-        if self.layout.stride % self.head.target.stride:
-            raise ValueError(
-                f'one position of the target is {self.head.target.stride} pixels wide, which does not divide the '
-                f"{self.layout.stride} pixels of the encoder's last cells; change "
-                f'{getattr(self.head.target, "stride_setting", "stride")} in model.head.target'
-            )
-        self.neck = build_derived(
-            neck or dict(type='simmim_mm.LinearDecoder'),
-            'neck',
-            in_channels=self.layout.width,
-            out_channels=self.head.out_channels,
-            upscale=self.layout.stride // self.head.target.stride,
-        )
+        self.head = build_head(head, preprocessor, self.layout.stride, image_hw)
+        self.neck = build_neck(neck, self.head, self.layout)
 
     def forward(
         self,
@@ -161,7 +127,7 @@ class SimMIM(BaseModel):
             ``loss``: a scalar. With a companion, ``loss_reconstruction`` (unless it trains alone) and what its ``loss``
             returns.
         """
-        grid_hw = self.grid_of(inputs)
+        grid_hw = self.grid_of(inputs.shape[-2:])
         if self.companion is not None:
             inputs, mask = self.companion.views(inputs, mask, other_mask)
         if self.head is None:
@@ -227,7 +193,7 @@ class SimMIM(BaseModel):
         """
         if self.head is None:
             raise ValueError(NOTHING_RECONSTRUCTED)
-        self.grid_of(inputs)
+        self.grid_of(inputs.shape[-2:])
         features, hidden = self.masker.encode(self.backbone, inputs, mask)
         return self.neck(features, hidden).float(), hidden
 
@@ -246,19 +212,19 @@ class SimMIM(BaseModel):
         shown = {
             'image': inputs,
             'hidden': regrid(hidden, (inputs.shape[-2], inputs.shape[-1])),
-            'hidden_loss': self.head.hidden_losses(prediction, inputs, hidden, self.grid_of(inputs)),
+            'hidden_loss': self.head.hidden_losses(prediction, inputs, hidden, self.grid_of(inputs.shape[-2:])),
         }
         if self.head.shows_images:
             shown['reconstruction'] = self.head.target.to_images(self.head.estimate(prediction), inputs)
         return [{name: values[number] for name, values in shown.items()} for number in range(len(inputs))]
 
-    def grid_of(self, images: Tensor) -> tuple[int, int]:
+    def grid_of(self, image_hw: Sequence[int]) -> tuple[int, int]:
         """The grid of the last feature map.
 
-        Images of a size that was not seen before are tried on the encoder first, as ``img_size`` was when it was built.
+        A size that was not seen before is tried on the encoder first, as ``img_size`` was when it was built.
 
         Args:
-            images: (B, C, H, W)
+            image_hw: (H, W) of images.
 
         Returns:
             (h, w)
@@ -266,21 +232,7 @@ class SimMIM(BaseModel):
         Raises:
             ValueError: If the encoder does not take images of this size.
         """
-        return self.check_image_size((images.shape[-2], images.shape[-1]))
-
-    def check_image_size(self, image_hw: tuple[int, int]) -> tuple[int, int]:
-        """Checks that the encoder takes images of a size.
-
-        Args:
-            image_hw: (H, W)
-
-        Returns:
-            (h, w) of the last feature map.
-
-        Raises:
-            ValueError: If it does not.
-        """
-        height, width = image_hw
+        height, width = image_hw = (image_hw[0], image_hw[1])
         stride = self.layout.stride
         if height % stride or width % stride:
             raise ValueError(
@@ -292,13 +244,3 @@ class SimMIM(BaseModel):
             probe_backbone(self.backbone, stem, self.data_preprocessor.channels, image_hw)
             self._probed_sizes.add(image_hw)
         return height // stride, width // stride
-
-
-def _pixel_range(preprocessor: Any) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    """Lowest and highest pixel value of each channel, normalised, where the preprocessor tells."""
-    if not hasattr(preprocessor, 'normalised_range'):
-        return None
-    low, high = preprocessor.normalised_range()
-    if low.is_meta:  # a model of shapes alone
-        return (0.0,) * len(low), (1.0,) * len(low)
-    return tuple(low.tolist()), tuple(high.tolist())

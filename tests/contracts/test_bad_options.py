@@ -66,6 +66,9 @@ NEEDED = {
     'CrossEntropyLoss.num_classes',
     'FeatureTarget.checkpoint',
     'FeatureTarget.teacher',
+    'TokenTarget.checkpoint',
+    'TokenTarget.pixel_range',
+    'TokenTarget.tokenizer',
 }
 
 # Options that have a meaning beside others only.

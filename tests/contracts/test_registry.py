@@ -65,6 +65,12 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         ),
         'CrossEntropyLoss': lambda: dict(num_classes=2),
         'FeatureTarget': lambda: dict(image_channels=3, image_hw=(64, 64), **teacher()),
+        'TokenTarget': lambda: dict(
+            image_channels=3,
+            pixel_range=([0.0] * 3, [1.0] * 3),
+            image_hw=(64, 64),
+            **{{'teacher': 'tokenizer'}.get(name, name): value for name, value in teacher().items()},
+        ),
         'GaussianNLLLoss': dict,
         'HOGTarget': lambda: dict(image_channels=3),
         'MixtureNLLLoss': dict,

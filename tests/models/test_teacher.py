@@ -143,7 +143,7 @@ def test_weights_that_are_not_the_teachers_are_refused(teacher, kind, message):
     ('change', 'error', 'message'),
     [
         (dict(checkpoint=None), ValueError, 'without them it would be a random network'),
-        (dict(checkpoint=5), ValueError, 'checkpoint=5 of FeatureTarget must be a file'),
+        (dict(checkpoint=5), ValueError, 'checkpoint=5 of model.head.target must be a file'),
         (dict(checkpoint='nowhere.pth'), FileNotFoundError, 'nowhere.pth'),
         (dict(teacher=None), ValueError, 'model.head.target.teacher=None is no config'),
         (dict(teacher='mmpretrain.ResNet'), ValueError, 'is no config'),

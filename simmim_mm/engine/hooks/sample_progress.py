@@ -63,7 +63,7 @@ class SampleProgressHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if isinstance(model, SimMIM):
             for size in sizes:
-                model.check_image_size(size)
+                model.grid_of(size)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Logs the ratio of this iteration, if it follows a schedule."""

@@ -6,5 +6,6 @@ from simmim_mm.models.targets.colour_clusters import ColorClusterTarget
 from simmim_mm.models.targets.feature import FeatureTarget
 from simmim_mm.models.targets.hog import HOGTarget
 from simmim_mm.models.targets.pixel import PixelTarget
+from simmim_mm.models.targets.tokens import TokenTarget
 
-__all__ = ['ColorBinTarget', 'ColorClusterTarget', 'FeatureTarget', 'HOGTarget', 'PixelTarget', 'Target']
+__all__ = ['ColorBinTarget', 'ColorClusterTarget', 'FeatureTarget', 'HOGTarget', 'PixelTarget', 'Target', 'TokenTarget']

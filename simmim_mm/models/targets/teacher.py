@@ -33,13 +33,14 @@ class FrozenTeacher:
         self.network = network
 
     @classmethod
-    def build(cls, teacher: Any, checkpoint: str | None, channels: int) -> FrozenTeacher:
+    def build(cls, teacher: Any, checkpoint: str | None, channels: int, slot: str = 'teacher') -> FrozenTeacher:
         """Builds a network and reads its weights.
 
         Args:
             teacher: Its config.
             checkpoint: File with its weights, of the network alone or of a model whose ``backbone`` it is.
             channels: Of the images.
+            slot: What the target calls it, for messages.
 
         Returns:
             The holder.
@@ -51,16 +52,16 @@ class FrozenTeacher:
         # Imported late: the engine imports the models.
         from simmim_mm.engine.checkpoints import read_checkpoint
 
-        check_config(teacher, 'head.target.teacher')
+        check_config(teacher, f'head.target.{slot}')
         if not isinstance(checkpoint, str) or not checkpoint:
             raise ValueError(
-                f'checkpoint={checkpoint!r} of FeatureTarget must be a file with the weights of the teacher; without '
-                'them it would be a random network'
+                f'checkpoint={checkpoint!r} of model.head.target must be a file with the weights of the {slot}; '
+                'without them it would be a random network'
             )
         state = backbone_weights(read_checkpoint(checkpoint))
         network = MODELS.build(with_channels(teacher, channels))
         plain_drop_rates(network)
-        _check_weights(network, state, checkpoint)
+        _check_weights(network, state, checkpoint, slot)
         if not next(network.parameters()).is_meta:
             network.load_state_dict(state)
         return cls(network)
@@ -84,7 +85,7 @@ def backbone_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return inside or state
 
 
-def _check_weights(network: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:
+def _check_weights(network: nn.Module, state: dict[str, torch.Tensor], checkpoint: str, slot: str) -> None:
     expected = network.state_dict()
     missing = [key for key in expected if key not in state]
     unknown = [key for key in state if key not in expected]
@@ -97,8 +98,8 @@ def _check_weights(network: nn.Module, state: dict[str, torch.Tensor], checkpoin
     problems = [f'{len(keys)} {what} (such as {", ".join(keys[:3])})' for keys, what in kinds if keys]
     if problems:
         raise ValueError(
-            f'{checkpoint!r} does not hold the weights of the teacher {type(network).__name__}, which has '
-            f'{len(expected)} keys: {"; ".join(problems)}; change the arguments of model.head.target.teacher (its '
-            "img_size and window_size too), or take a checkpoint of that class with the teacher's own keys, or with "
+            f'{checkpoint!r} does not hold the weights of the {slot} {type(network).__name__}, which has '
+            f'{len(expected)} keys: {"; ".join(problems)}; change the arguments of model.head.target.{slot} (its '
+            "img_size and window_size too), or take a checkpoint of that class with the network's own keys, or with "
             f'{PREFIX!r} before them'
         )
