@@ -1,0 +1,9 @@
+"""Ablation of the masking (table 1 of arXiv 2111.09886): BEiT's blocks of 16 px cells, ratio 0.6.
+
+Run:      bash tools/dist_train.sh configs/ablations/mask_blockwise_r60.py 8
+Else:     as in simmim_swin_base.py.
+"""
+
+_base_ = '../simmim_swin_base.py'
+
+_base_.train_dataloader.dataset.pipeline[3] = dict(type='BlockwiseMask', mask_patch_size=16, mask_ratio=0.6)

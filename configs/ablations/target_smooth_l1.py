@@ -1,0 +1,9 @@
+"""Ablation of the prediction target (table 5 of arXiv 2111.09886): smooth L1.
+
+Run:      bash tools/dist_train.sh configs/ablations/target_smooth_l1.py 8
+Else:     as in simmim_swin_base.py.
+"""
+
+_base_ = '../simmim_swin_base.py'
+
+model = dict(head=dict(loss=dict(type='SmoothL1Loss')))
