@@ -16,9 +16,9 @@ from simmim_mm.registry import METRICS
 class MaskedReconstructionMetric(BaseMetric):
     """How well hidden pixels are predicted: the model's own loss, and an error that trivial fillers have too.
 
-    ``val/hidden_loss`` is the training loss on the hidden part of an image, whatever target and loss are. Where the
-    target can be turned into images, ``val/hidden_l1`` is the mean absolute error over the hidden pixels and channels
-    of an image, and ``val/mean_colour_l1`` and ``val/local_mean_l1`` are those of two trivial fillers, in units of the
+    ``val/hidden_objective`` is the training loss on the hidden part of an image, whatever target and loss are. Where
+    the target can be turned into images, ``val/hidden_l1`` is the mean absolute error over the hidden pixels and
+    channels of an image, and ``val/mean_colour_l1`` and ``val/local_mean_l1`` are those of two trivial fillers, in units of the
     normalised image (standard deviations of ImageNet's pixels, with the default preprocessor). Of a target with
     ``norm``, the true mean and deviation are put back before, which makes ``hidden_l1`` lower than a model of plain
     pixels can reach. All are means over images; those without hidden pixels do not count.
@@ -38,7 +38,8 @@ class MaskedReconstructionMetric(BaseMetric):
             image, hidden = sample['image'].float(), sample['hidden']
             if not hidden.any():
                 continue
-            scores = {'hidden_loss': float(sample['hidden_loss'])} if 'hidden_loss' in sample else {}
+            # Not called a loss: MMEngine logs the mean of the last 20 values of what is, over validations too.
+            scores = {'hidden_objective': float(sample['hidden_loss'])} if 'hidden_loss' in sample else {}
             if 'reconstruction' in sample:
                 filled = {
                     'hidden_l1': sample['reconstruction'].float(),

@@ -84,7 +84,7 @@ def test_pairs(build_model, parts, target, loss):
     metric.process(None, samples)
     scores = metric.evaluate(size=2)
     # The score of an image is the training loss of a batch of it alone.
-    assert scores['val/hidden_loss'] == pytest.approx(np.mean(alone), rel=1e-4, abs=1e-5)
+    assert scores['val/hidden_objective'] == pytest.approx(np.mean(alone), rel=1e-4, abs=1e-5)
     assert (
         ('val/hidden_l1' in scores) == ('val/mean_colour_l1' in scores) == (target not in ('features', *NUMBERS[4:6]))
     )
