@@ -18,10 +18,10 @@ class MaskedReconstructionMetric(BaseMetric):
 
     ``val/hidden_objective`` is the training loss on the hidden part of an image, whatever target and loss are. Where
     the target can be turned into images, ``val/hidden_l1`` is the mean absolute error over the hidden pixels and
-    channels of an image, and ``val/mean_colour_l1`` and ``val/local_mean_l1`` are those of two trivial fillers, in units of the
-    normalised image (standard deviations of ImageNet's pixels, with the default preprocessor). Of a target with
-    ``norm``, the true mean and deviation are put back before, which makes ``hidden_l1`` lower than a model of plain
-    pixels can reach. All are means over images; those without hidden pixels do not count.
+    channels of an image, and ``val/mean_colour_l1`` and ``val/local_mean_l1`` are those of two trivial fillers, in
+    units of the normalised image (standard deviations of ImageNet's pixels, with the default preprocessor). Of a target
+    with ``norm``, the true mean and deviation are put back before, which makes ``hidden_l1`` lower than a model of
+    plain pixels can reach. All are means over images; those without hidden pixels do not count.
 
     For a number that can be compared between checkpoints, masks must be the same: use ``SeededSampler`` with
     ``shuffle=False`` and a seed.

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from simmim_mm.masking import expand
-from simmim_mm.models.probe import first_tensor, token_grid
+from simmim_mm.models.outputs import first_tensor, token_grid
 from simmim_mm.models.stems import find_stem
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from simmim_mm.masking import Cells, gather_cells, hidden_cells
 from simmim_mm.models import Decoder, MLPDecoder
 from simmim_mm.models.derive import build_derived
-from simmim_mm.models.probe import first_tensor, last_map, token_grid
+from simmim_mm.models.outputs import first_tensor, last_map, token_grid
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
 

@@ -11,7 +11,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
 from simmim_mm.models import FeatureTarget
-from simmim_mm.models.probe import last_map
+from simmim_mm.models.outputs import last_map
 from simmim_mm.registry import MODELS
 
 MASK = torch.tensor([[[True, False], [False, True]]] * 2)

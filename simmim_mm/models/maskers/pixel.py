@@ -7,7 +7,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from simmim_mm.masking import regrid
-from simmim_mm.models.probe import last_map
+from simmim_mm.models.outputs import last_map
 from simmim_mm.options import check_text
 from simmim_mm.registry import MODELS
 

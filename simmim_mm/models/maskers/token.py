@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from simmim_mm.masking import blank, expand
-from simmim_mm.models.probe import first_tensor, last_map, token_grid
+from simmim_mm.models.outputs import first_tensor, last_map, token_grid
 from simmim_mm.models.stems import find_stem, locate_stem
 from simmim_mm.options import check_text
 from simmim_mm.registry import MODELS

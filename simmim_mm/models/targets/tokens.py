@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simmim_mm.datasets.transforms.geometry import check_size
-from simmim_mm.models.probe import last_map
+from simmim_mm.models.outputs import last_map
 from simmim_mm.models.targets.base import Target, enlarge
 from simmim_mm.models.targets.pixel_range import PixelRange
 from simmim_mm.models.targets.teacher import FrozenTeacher
