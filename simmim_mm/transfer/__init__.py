@@ -1,0 +1,1 @@
+"""Weights from here into other code bases, and from there to here."""

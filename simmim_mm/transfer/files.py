@@ -1,0 +1,225 @@
+"""Reading weights from files that may be anything, and writing them so that a file is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from torch import Tensor
+
+from simmim_mm.transfer.identify import describe_bytes, describe_object
+
+_ARRAYS = (getattr(np, '_core', None) or np.core).multiarray
+# What MMEngine's checkpoints hold beside tensors: curves of the log. All of it only carries data.
+_SAFE = [
+    HistoryBuffer,
+    np.ndarray,
+    np.dtype,
+    _ARRAYS._reconstruct,
+    _ARRAYS.scalar,
+    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint32, np.uint64, np.bool_)),
+]
+_CONTAINERS = ('state_dict', 'model', 'module', 'model_state_dict')
+
+
+class Source(NamedTuple):
+    """What was read.
+
+    Attributes:
+        path: The file.
+        weights: Tensors by key, on the CPU.
+        meta: What else the file says: ``meta`` of MMEngine's checkpoints, or the ``config.json`` of Hugging Face's.
+    """
+
+    path: str
+    weights: dict[str, Tensor]
+    meta: dict[str, Any]
+
+
+def read_weights(path: str, allow_pickle: bool = False) -> Source:
+    """Reads the weights of a checkpoint of any code base: PyTorch's format, safetensors, or Hugging Face's folder.
+
+    Args:
+        path: The file or folder.
+        allow_pickle: Whether Python objects in it may be created, which runs code that the file names. Without, only
+            tensors and plain data are read.
+
+    Returns:
+        The weights.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it holds no weights, is damaged, or needs ``allow_pickle``; with what it seems to be.
+    """
+    if os.path.isdir(path):
+        return _read_folder(path, allow_pickle)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path!r} is no file (seen from {os.getcwd()})')
+    kind, problem = describe_bytes(path)
+    if problem:
+        raise ValueError(f'{path!r} {problem}')
+    loaded = _read_safetensors(path) if kind == 'safetensors' else _read_torch(path, kind, allow_pickle)
+    weights = _find_weights(loaded, path)
+    meta = loaded.get('meta') if isinstance(loaded, Mapping) else None
+    beside = Path(path).parent / 'config.json'
+    if not isinstance(meta, dict):
+        meta = _read_json(beside) if kind == 'safetensors' and beside.is_file() else {}
+    return Source(path, weights, meta)
+
+
+def write_atomically(path: str | Path, write: Callable[[str], None], ending: str = '') -> None:
+    """Writes a file beside its place first, so that whatever happens, no half of it is found there.
+
+    Args:
+        path: The file.
+        write: Writes the file of the name that it is given.
+        ending: Of the name that is written to, where that matters.
+
+    Raises:
+        ValueError: If it cannot be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}-', suffix=ending)
+    except OSError as error:
+        raise ValueError(f'{str(path)!r} cannot be written: {error.strerror}') from error
+    os.close(handle)
+    try:
+        write(draft)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(draft, 0o666 & ~umask)  # mkstemp's are for the owner alone
+        os.replace(draft, path)
+    finally:
+        Path(draft).unlink(missing_ok=True)
+
+
+def save_tensors(weights: Mapping[str, Tensor], path: str, file_format: str) -> None:
+    """Writes weights by key as a flat file: ``'pth'`` or ``'safetensors'``."""
+    weights = {key: value.detach().cpu().contiguous().clone() for key, value in weights.items()}
+    if file_format == 'safetensors':
+        _safetensors().save_file(weights, path, metadata={'format': 'pt'})
+    else:
+        torch.save(weights, path)
+
+
+def _read_folder(path: str, allow_pickle: bool) -> Source:
+    """A folder as Hugging Face's ``save_pretrained`` writes it."""
+    for name in ('model.safetensors', 'pytorch_model.bin'):
+        file = os.path.join(path, name)
+        if os.path.isfile(file):
+            source = read_weights(file, allow_pickle)
+            config = Path(path) / 'config.json'
+            return source._replace(path=path, meta=_read_json(config) if config.is_file() else {})
+    shards = [name for name in os.listdir(path) if name.endswith('.index.json')]
+    found = 'weights in several pieces; save them again as one file' if shards else 'neither of them'
+    raise ValueError(
+        f'{path!r} is a folder. One is read if it holds model.safetensors or pytorch_model.bin, as save_pretrained '
+        f'writes them; here is {found}'
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise ValueError(f'{str(path)!r} cannot be read: {error}') from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{str(path)!r} holds no settings by name')
+    return content
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError('this file format needs safetensors: pip install safetensors') from error
+    return safetensors.torch
+
+
+def _read_safetensors(path: str) -> dict[str, Tensor]:
+    reader = _safetensors()
+    try:
+        return reader.load_file(path)
+    except Exception as error:
+        raise ValueError(f'{path!r} is a safetensors file that is damaged or cut off: {error}') from error
+
+
+def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
+    if kind == 'zip' and (damaged := _damaged_member(path)):
+        raise ValueError(f'{path!r} is a damaged PyTorch file: the checksum of {damaged} is wrong; fetch it again')
+    try:
+        with torch.serialization.safe_globals(_SAFE):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not allow_pickle:
+            raise ValueError(_needs_pickle(path, kind, error)) from error
+    except Exception as error:
+        raise ValueError(f'{path!r} is a PyTorch file that is damaged or cut off: {_first_line(error)}') from error
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False)
+    except ImportError as error:
+        raise ValueError(f'{path!r} holds objects of a package that is not installed here: {error}') from error
+    except Exception as error:
+        raise ValueError(f'{path!r} cannot be unpickled: {_first_line(error)}') from error
+
+
+def _needs_pickle(path: str, kind: str, error: Exception) -> str:
+    names: list[str] = []
+    if kind == 'zip':
+        with torch.serialization.safe_globals(_SAFE):
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    if not names and 'GLOBAL' not in str(error):
+        return f'{path!r} is no checkpoint of PyTorch, or one that is damaged: {_first_line(error)}'
+    what = ', '.join(names[:4]) or 'Python objects'
+    return (
+        f'{path!r} holds more than tensors and plain data ({what}). Creating such objects runs code that the file '
+        'names, so it is not done unasked; if you trust where the file comes from, add --allow-pickle'
+    )
+
+
+def _damaged_member(path: str) -> str | None:
+    """The name of a member of a zip archive whose checksum is wrong."""
+    with zipfile.ZipFile(path) as archive:
+        try:
+            return archive.testzip()
+        except Exception:  # a damaged header, compressed data that ends early
+            return 'a member'
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _find_weights(loaded: Any, path: str) -> dict[str, Tensor]:
+    candidates = [loaded]
+    if isinstance(loaded, Mapping):
+        candidates += [loaded[name] for name in _CONTAINERS if name in loaded]
+    for candidate in candidates:
+        if isinstance(candidate, Mapping) and candidate and _all_tensors(candidate):
+            weights = dict(candidate)
+            if all(key.startswith('module.') for key in weights):  # of DistributedDataParallel
+                weights = {key.removeprefix('module.'): value for key, value in weights.items()}
+            _check_finite(weights, path)
+            return weights
+    raise ValueError(f'{path!r} holds no weights by name; it seems to be {describe_object(loaded)}')
+
+
+def _all_tensors(candidate: Mapping) -> bool:
+    return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in candidate.items())
+
+
+def _check_finite(weights: Mapping[str, Tensor], path: str) -> None:
+    for key, value in weights.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ValueError(f'{path!r} holds numbers that are not finite, in {key}; take an earlier checkpoint')
