@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import Tensor, nn
+from torch import nn
 
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.checks import check_weights, expected_weights
@@ -17,6 +17,7 @@ from simmim_mm.transfer.files import Source, read_weights, save_tensors, write_a
 from simmim_mm.transfer.identify import describe_keys
 from simmim_mm.transfer.infer import infer_backbone
 from simmim_mm.transfer.keys import FORMAT_NAMES
+from simmim_mm.transfer.quiet import quiet
 from simmim_mm.transfer.recognise import DERIVED, Translated, translate, translate_back
 from simmim_mm.transfer.report import Report
 from simmim_mm.transfer.stored_config import stored_config
@@ -25,6 +26,7 @@ from simmim_mm.version import __version__
 _TOKEN = 'masker.mask_token'
 
 
+@quiet()
 def convert(
     source: str,
     out: str,
@@ -81,7 +83,7 @@ def build(cfg: Config) -> nn.Module:
 
 def simmim_config(backbone: dict[str, Any], found: Translated, meta: Mapping[str, Any]) -> Config:
     """The published SimMIM around an encoder: linear decoder, L1 on pixels (on normalised ones for Swin V2)."""
-    target = dict(type='PixelTarget')
+    target: dict[str, Any] = dict(type='PixelTarget')
     # Hugging Face's models are scored on plain pixels, all of them.
     if found.family == 'SwinTransformerV2' and found.format_name != 'hf':
         target.update(norm='window', norm_size=47)
@@ -150,18 +152,22 @@ def _write_theirs(read: Source, out: str, name: str, config: str | None) -> Repo
             for part in ('weight', 'bias')
             if (key := f'neck.decoder.0.{part}') in read.weights
         }
+    missing: list[str] = []
     dropped = [key for key in read.weights if not _kept(key, table.mask_token, table.decoder)]
     if name == 'hf':
         from simmim_mm.transfer.targets.hf import save_simmim
 
-        save_simmim(build(cfg), family, whole, out)
+        model = build(cfg)
+        missing = save_simmim(model.get_submodule('backbone'), cfg.model.backbone, whole, out)
     elif name == 'timm':
         write_atomically(out, lambda path: save_tensors(whole, path, 'pth'))
     else:
         container = 'state_dict' if name == 'mmpretrain' else 'model'
         write_atomically(out, lambda path: torch.save({container: whole}, path))
     kept = [key for key in read.weights if key not in dropped]
-    return Report(title=f'{os.path.basename(read.path)} -> {family} of {name}', matched=kept, dropped=dropped)
+    return Report(
+        title=f'{os.path.basename(read.path)} -> {family} of {name}', matched=kept, dropped=dropped, missing=missing
+    )
 
 
 def _kept(key: str, mask_token: str | None, decoder: str | None) -> bool:
@@ -170,5 +176,3 @@ def _kept(key: str, mask_token: str | None, decoder: str | None) -> bool:
     if key.startswith('neck.decoder.0.'):
         return decoder is not None
     return key.startswith('backbone.') and not key.endswith(DERIVED)
-
-

@@ -90,7 +90,7 @@ def write_atomically(path: str | Path, write: Callable[[str], None], ending: str
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}-', suffix=ending)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f'{path.stem}-draft-', suffix=ending or '.draft')
     except OSError as error:
         raise ValueError(f'{str(path)!r} cannot be written: {error.strerror}') from error
     os.close(handle)

@@ -39,15 +39,19 @@ def infer_backbone(found: Translated, meta: Mapping[str, Any], path: str) -> dic
 def _swin(found: Translated, meta: Mapping[str, Any], path: str) -> dict[str, Any]:
     weights, second = found.encoder, found.family == 'SwinTransformerV2'
     embedding = weights['patch_embed.projection.weight']
-    blocks = {tuple(map(int, match.groups())) for key in weights if (match := re.match(r'stages\.(\d+)\.blocks\.(\d+)', key))}
+    blocks = {
+        tuple(map(int, match.groups())) for key in weights if (match := re.match(r'stages\.(\d+)\.blocks\.(\d+)', key))
+    }
     stages = 1 + max((stage for stage, _ in blocks), default=-1)
     depths = [1 + max((block for number, block in blocks if number == stage), default=-1) for stage in range(stages)]
     heads_of = 'logit_scale' if second else 'relative_position_bias_table'
     at = [f'stages.{stage}.blocks.0.attn.w_msa' for stage in range(stages)]
     heads = [weights[f'{where}.{heads_of}'].shape[0 if second else 1] for where in at]
-    windows = _windows_v2(found, meta, stages, path) if second else [
-        table_window(weights[f'{where}.relative_position_bias_table'].shape[0])[0] for where in at
-    ]
+    windows = (
+        _windows_v2(found, meta, stages, path)
+        if second
+        else [table_window(weights[f'{where}.relative_position_bias_table'].shape[0])[0] for where in at]
+    )
     patch = embedding.shape[-1]
     config: dict[str, Any] = dict(
         type=f'mmpretrain.{found.family}',
@@ -121,7 +125,9 @@ def _vit(found: Translated, meta: Mapping[str, Any], path: str) -> dict[str, Any
         config['img_size'] = patch * _side(weights['pos_embed'], path)
         return config
     positions = weights.get('pos_embed')
-    cells = table_window(table.shape[0])[0] if table is not None else None if positions is None else _side(positions, path)
+    cells = (
+        table_window(table.shape[0])[0] if table is not None else None if positions is None else _side(positions, path)
+    )
     if cells is None:
         raise ValueError(f'{path!r} does not tell the image size of this ViT; name its config with --config')
     config.update(

@@ -12,38 +12,46 @@ from torch.nn import functional as F
 METHODS = ('geometric', 'bicubic')
 
 
-def resize_bias_table(table: Tensor, window_hw: tuple[int, int], method: str = 'geometric') -> Tensor:
+def resize_bias_table(
+    table: Tensor, old_hw: tuple[int, int], new_hw: tuple[int, int], method: str = 'geometric'
+) -> Tensor:
     """Brings a table of relative position biases to another window.
 
-    ``'geometric'`` is the published way (``remap_pretrained_keys_swin`` and ``..._vit`` of microsoft/SimMIM; BEiT's
-    idea): the old entries are put at distances that grow geometrically from the centre, such that the outermost one
-    reaches the new border, and a cubic spline is read off at whole distances. Near positions so keep their biases, and
-    far ones are stretched. ``'bicubic'`` stretches the table evenly, as mmdet's and mmseg's Swin do by themselves.
+    ``'geometric'`` is the published way (``remap_pretrained_keys_swin`` and ``..._vit`` of microsoft/SimMIM): the old
+    entries are put at distances that grow geometrically from the centre, such that the outermost one reaches the new
+    border, and a cubic spline is read off at whole distances. So near positions keep their biases, and far ones are
+    stretched. ``'bicubic'`` stretches the table evenly, as mmdet's and mmseg's Swin do by themselves.
 
     Args:
         table: (L, heads), L = (2 h - 1) (2 w - 1) for a window of h x w cells, plus 3 rows at the end where there is a
-            class token (BEiT's), which are kept. The old window is taken to be square.
-        window_hw: The new window.
+            class token (BEiT's), which are kept.
+        old_hw: The window that it is of, in cells.
+        new_hw: The new window.
         method: One of :data:`METHODS`.
 
     Returns:
         (L', heads), of the table's dtype.
 
     Raises:
-        ValueError: If the table is of no square window or of a single cell, or the method is unknown.
+        ValueError: If the table is not of this window, the window has a side of one cell, or the method is unknown.
     """
     if method not in METHODS:
         raise ValueError(f'method={method!r} of resizing position biases is unknown; use one of {", ".join(METHODS)}')
+    old, new = ((2 * h - 1, 2 * w - 1) for h, w in (old_hw, new_hw))
     rows, heads = table.shape
-    window, extra = table_window(rows)
-    if window == 1:
-        raise ValueError('a table of relative positions in windows of a single cell holds nothing to resize')
-    size_hw = (2 * window_hw[0] - 1, 2 * window_hw[1] - 1)
-    grid = table[: rows - extra].double().T.reshape(1, heads, 2 * window - 1, 2 * window - 1)
+    extra = rows - old[0] * old[1]
+    if extra not in (0, 3):
+        raise ValueError(
+            f'a window of {old_hw[0]}x{old_hw[1]} cells has {old[0] * old[1]} relative positions (3 more with a class '
+            f'token), and the table has {rows}'
+        )
+    if 1 in old:
+        raise ValueError(f'a window of {old_hw[0]}x{old_hw[1]} cells is too small for its biases to be resized')
+    grid = table[: rows - extra].double().T.reshape(1, heads, *old)
     if method == 'bicubic':
-        grid = F.interpolate(grid, size=size_hw, mode='bicubic')
+        grid = F.interpolate(grid, size=new, mode='bicubic')
     else:
-        down, along = (torch.from_numpy(_geometric_spline(2 * window - 1, size)) for size in size_hw)
+        down, along = (torch.from_numpy(_geometric_spline(*sizes)) for sizes in zip(old, new, strict=True))
         grid = down @ grid @ along.T
     return torch.cat([grid.flatten(2)[0].T.to(table.dtype), table[rows - extra :]]).contiguous()
 

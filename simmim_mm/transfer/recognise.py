@@ -66,9 +66,7 @@ def translate(weights: Mapping[str, Tensor], path: str, source: str = 'auto') ->
     found_best, unknown, _ = best
     if found_best is None:
         wanted = 'of an encoder in the key tables' if source == 'auto' else f'of {source}'
-        raise ValueError(
-            f'{path!r} is not {wanted} ({", ".join(FAMILIES)}); it seems to be {describe_keys(weights)}'
-        )
+        raise ValueError(f'{path!r} is not {wanted} ({", ".join(FAMILIES)}); it seems to be {describe_keys(weights)}')
     if unknown:
         raise ValueError(
             f'{path!r} seems to be {describe_keys(weights)}. Read as {found_best.family} of {found_best.format_name}, '
@@ -98,7 +96,11 @@ def translate_back(
     if name not in formats:
         raise ValueError(
             f'{family} has no key table for {name}'
-            + (f'; it has some for {", ".join(formats)}' if formats else f'; only {", ".join(FAMILIES)} have key tables')
+            + (
+                f'; it has some for {", ".join(formats)}'
+                if formats
+                else f'; only {", ".join(FAMILIES)} have key tables'
+            )
         )
     weights = {key: value for key, value in encoder.items() if not key.endswith(DERIVED)}
     theirs, unknown = to_theirs(weights, formats[name].rows, last_stage(weights))

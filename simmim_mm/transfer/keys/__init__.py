@@ -12,7 +12,7 @@ _TABLES = {
 
 
 def _mmpretrain(formats: dict[str, Format]) -> Format:
-    """mmpretrain's own format: keys as here, but for the mask token; older files call the last norm ``norm``."""
+    """Mmpretrain's own format: keys as here, but for the mask token; older files call the last norm ``norm``."""
     rows = dict.fromkeys(row.ours for table in formats.values() for row in table.rows)
     old = tuple(Row(ours, 'norm.*') for ours in rows if ours == 'norm{last}.*')
     return Format(

@@ -15,9 +15,9 @@ _PLACE = re.compile(r'\{(\w+)([+-]\d+)?\}|\*')
 class Row(NamedTuple):
     """One line of a key table: where a kind of weight stands here, and where in the other format.
 
-    In a pattern, ``{s}`` (a stage) and ``{b}`` (a block) stand for numbers, from 0; ``{i}`` for a stage that another one
-    follows, ``{j}`` for one that follows another, ``{i+1}`` for the number after it, ``{last}`` for the last stage's;
-    and ``*`` for ``weight`` or ``bias``.
+    In a pattern, ``{s}`` (a stage) and ``{b}`` (a block) stand for numbers, from 0; ``{i}`` for a stage that another
+    one follows, ``{j}`` for one that follows another, ``{i+1}`` for the number after it, ``{last}`` for the last
+    stage's; and ``*`` for ``weight`` or ``bias``.
 
     Attributes:
         ours: Pattern of the key below ``backbone.`` here, which is mmpretrain's.
@@ -102,9 +102,7 @@ def to_theirs(weights: Mapping[str, Tensor], rows: Iterable[Row], last: int) -> 
 
 def known_keys(keys: Iterable[str], rows: Iterable[Row], last: int) -> list[str]:
     """The keys of another format that some row knows."""
-    patterns = [
-        pattern for row in rows for pattern in ((row.theirs,) if isinstance(row.theirs, str) else row.theirs)
-    ]
+    patterns = [pattern for row in rows for pattern in ((row.theirs,) if isinstance(row.theirs, str) else row.theirs)]
     return [key for key in keys if any(_match(pattern, key, last) is not None for pattern in patterns)]
 
 
