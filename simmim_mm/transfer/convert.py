@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -61,7 +60,7 @@ def convert(
         raise ValueError(f'{source!r} is a checkpoint of this package already; name what to make of it with --to')
     found = translate(read.weights, source, source_format)
     if config is None:
-        cfg = simmim_config(infer_backbone(found, read.meta, source), found, read.meta)
+        cfg = simmim_config(infer_backbone(found, read.meta, source), found)
     else:
         cfg = stored_config({}, source, config)
     model = build(cfg)
@@ -69,6 +68,10 @@ def convert(
     meta = dict(cfg=cfg.pretty_text, simmim_mm_version=__version__, converted_from=found.format_name)
     state = {key: value.cpu() for key, value in model.state_dict().items()}
     write_atomically(out, lambda path: torch.save(dict(meta=meta, state_dict=state), path))
+    report.hint = (
+        f'Next: tools/export_backbone.py {out} FILE --to mmdet, for example; or go on with pre-training, in a config '
+        f'with the same model: tools/train.py CONFIG --cfg-options load_from={out}'
+    )
     return report
 
 
@@ -81,7 +84,7 @@ def build(cfg: Config) -> nn.Module:
     return model
 
 
-def simmim_config(backbone: dict[str, Any], found: Translated, meta: Mapping[str, Any]) -> Config:
+def simmim_config(backbone: dict[str, Any], found: Translated) -> Config:
     """The published SimMIM around an encoder: linear decoder, L1 on pixels (on normalised ones for Swin V2)."""
     target: dict[str, Any] = dict(type='PixelTarget')
     # Hugging Face's models are scored on plain pixels, all of them.
