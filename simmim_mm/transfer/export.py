@@ -154,8 +154,6 @@ def _compare_keys(report: Report, target: Target, loaded: nn.Module, written: Ma
             continue
         unused.discard(name)
         there = written[name]
-        if value.ndim == 4 and there.ndim == 3:  # mmdet and mmseg keep absolute positions as a map
-            value = value.flatten(2).transpose(1, 2)
         if value.shape == there.shape and torch.equal(value, there.to(value.dtype)):
             if name not in report.resized:
                 report.matched.append(name)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from mmengine.registry import MODELS as HOST_MODELS
 from authors import MODELS, draw_inputs
+from mmengine.registry import MODELS as HOST_MODELS
 
 from simmim_mm.transfer.convert import build, convert
 from simmim_mm.transfer.files import read_weights
@@ -87,8 +87,13 @@ def test_mmpretrain_simmim(tmp_path, draw, tiny_swin, old_norm):
         assert torch.equal(ours, theirs(images, mask)[0])
     convert(str(tmp_path / 'ours.pth'), str(tmp_path / 'back.pth'), out_format='mmpretrain')
     back = torch.load(tmp_path / 'back.pth', weights_only=True)['state_dict']
-    assert same(back, {key.replace('.norm.', '.norm3.') if key[:14] == 'backbone.norm.' else key: value
-                       for key, value in weights_only(state).items()})
+    assert same(
+        back,
+        {
+            key.replace('.norm.', '.norm3.') if key[:14] == 'backbone.norm.' else key: value
+            for key, value in weights_only(state).items()
+        },
+    )
 
 
 def hf_models():

@@ -57,7 +57,11 @@ def test_every_row_has_a_weight(tiny_encoders):
 def test_patch_merging_is_reordered():
     """Cells cut out by hand in the authors' order, with their weights, against mmpretrain's layer with ours."""
     layer = PatchMerging(in_channels=5, out_channels=7, norm_cfg=dict(type='LN'))
-    theirs = {'d.norm.weight': torch.randn(20), 'd.norm.bias': torch.randn(20), 'd.reduction.weight': torch.randn(7, 20)}
+    theirs = {
+        'd.norm.weight': torch.randn(20),
+        'd.norm.bias': torch.randn(20),
+        'd.reduction.weight': torch.randn(7, 20),
+    }
     rows = [Row('norm.*', 'd.norm.*', 'merging'), Row('reduction.weight', 'd.reduction.weight', 'merging')]
     ours, unknown = to_ours(theirs, rows, last=3)
     assert not unknown

@@ -18,6 +18,8 @@ from simmim_mm.transfer.files import write_atomically
 from simmim_mm.transfer.targets.base import Target, image_hw, mlp_ratio, one_window
 
 _DISTRIBUTIONS = {'mmdet': 'onedl-mmdetection', 'mmseg': 'onedl-mmsegmentation'}
+# Encoders of which mmdet and mmseg take the maps of all stages, each with a norm of its own.
+_WITH_NORMS = ('SwinTransformer', 'SwinTransformerV2', 'ConvNeXt')
 PREFIX = 'backbone.'
 
 
@@ -70,7 +72,7 @@ class OpenMMLabTarget(Target):
     def starts_fresh(self, key: str) -> bool:
         """The norms of the outputs that pre-training does not have."""
         own = {f'norm{index}' for index in range(4)} - {name for name, _ in self.module.named_children()}
-        return self.family == 'SwinTransformer' and key.partition('.')[0] in own
+        return self.family in _WITH_NORMS and key.partition('.')[0] in own
 
     def hint(self, path: str) -> str:
         """See :class:`Target`."""
@@ -86,17 +88,21 @@ class OpenMMLabTarget(Target):
         backbone = {key: value for key, value in self.backbone.items() if key != 'init_cfg'}
         if self.name == 'mmpretrain':
             return backbone
-        if self.family == 'SwinTransformer':
+        module: Any = self.module
+        if self.family == 'SwinTransformer' and not module.use_abs_pos_embed:  # mmdet's and mmseg's cannot load those
             return self._swin()
         if self.family == 'ResNet':
             known = inspect.signature(MODELS.get(f'{self.name}.ResNet')).parameters
             return {
                 **{key: value for key, value in backbone.items() if key in known},
                 'type': f'{self.name}.ResNet',
+                'stem_channels': module.stem_channels,
                 'out_indices': (0, 1, 2, 3),
             }
-        if self.family == 'SwinTransformerV2':
-            return {**backbone, 'pad_small_map': True}  # images come in many sizes there
+        if self.family in _WITH_NORMS:
+            backbone['out_indices'] = tuple(range(4 if self.family == 'ConvNeXt' else len(module.depths)))
+        if self.family.startswith('SwinTransformer'):
+            backbone['pad_small_map'] = True  # images come in many sizes there
         return backbone
 
     def _swin(self) -> dict[str, Any]:
@@ -119,6 +125,5 @@ class OpenMMLabTarget(Target):
             patch_size=(patch.shape[-1], 4),
             strides=((patch.shape[-1], *[2] * (stages - 1)), (4, 2, 2, 2)),
             mlp_ratio=(ratio, 4),
-            use_abs_pos_embed=(bool(module.use_abs_pos_embed), False),
         )
         return {**config, **{key: value for key, (value, usual) in extra.items() if value != usual}}
