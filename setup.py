@@ -39,6 +39,7 @@ EXTRAS = {
     'detection': ['onedl-mmdetection>=3.5', 'pycocotools'],
     'segmentation': ['onedl-mmsegmentation>=1.4'],
     'timm': ['timm>=1.0'],
+    'hf': ['transformers>=4.40,<5'],  # 5 breaks the import of mmpretrain
     'dev': ['ruff', 'mypy', 'codespell'],
 }
 EXTRAS['test'] = [
@@ -50,6 +51,7 @@ EXTRAS['test'] = [
     *EXTRAS['detection'],
     *EXTRAS['segmentation'],
     *EXTRAS['timm'],
+    *EXTRAS['hf'],
 ]
 EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

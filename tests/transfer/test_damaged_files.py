@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -178,6 +179,27 @@ def test_code_in_a_file_is_not_run(tmp_path, run_tool):
     assert code == 2  # read now, and of nothing that is known
     assert 'something with keys such as w' in written
     assert (tmp_path / 'trace').exists()
+
+
+class Getter:
+    """Would reach for anything through the one function that MMEngine's curves need."""
+
+    def __reduce__(self):
+        return (getattr, (torch.Tensor, '__init__'))
+
+
+def test_the_log_of_a_run_is_read_and_nothing_like_it(tmp_path, make_checkpoint, tiny_swin, run_tool):
+    """Checkpoints of runs hold curves whose pickles call getattr: read for those, refused for anything else."""
+    _, path = make_checkpoint(tiny_swin())
+    hub = MessageHub('a run')
+    hub.update_scalar('train/loss', 0.5)
+    hub.update_info('iter', 3)
+    saved = dict(torch.load(path, weights_only=True), message_hub=hub.state_dict(), optimizer=dict(param_groups=[]))
+    torch.save(saved, tmp_path / 'run.pth')
+    code, _ = run_tool('export_backbone', tmp_path / 'run.pth', tmp_path / 'out.pth', '--to', 'mmseg')
+    assert code == 0
+    torch.save(dict(saved, message_hub=Getter()), tmp_path / 'file.pth')
+    _refused(run_tool, tmp_path, 'export_backbone', 'holds more than tensors.*--allow-pickle')
 
 
 def test_code_in_a_stored_config_is_not_run(tmp_path, make_checkpoint, tiny_swin, run_tool):
