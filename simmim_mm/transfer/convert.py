@@ -22,7 +22,7 @@ from simmim_mm.transfer.report import Report
 from simmim_mm.transfer.stored_config import stored_config
 from simmim_mm.version import __version__
 
-_TOKEN = 'masker.mask_token'
+_TOKEN, _DECODER = 'masker.mask_token', 'neck.decoder.0'
 
 
 @quiet()
@@ -123,7 +123,7 @@ def load_translated(model: nn.Module, found: Translated, path: str) -> Report:
     weights = {f'backbone.{key}': value for key, value in found.encoder.items()}
     if found.mask_token is not None:
         weights[_TOKEN] = found.mask_token
-    weights |= {f'neck.decoder.0.{key}': value for key, value in found.decoder.items()}
+    weights |= {f'{_DECODER}.{key}': value for key, value in found.decoder.items()}
     expected = expected_weights(model.state_dict())
     new = [key for key in expected if not key.startswith('backbone.') and key not in weights]
     seems = f'{found.family} of {found.format_name}'
@@ -149,33 +149,30 @@ def _write_theirs(read: Source, out: str, name: str, config: str | None) -> Repo
     whole = dict(weights)
     if table.mask_token:
         whole[table.mask_token] = read.weights[_TOKEN]
-    if table.decoder:
-        whole |= {
-            f'{table.decoder}.{part}': read.weights[key]
-            for part in ('weight', 'bias')
-            if (key := f'neck.decoder.0.{part}') in read.weights
-        }
-    missing: list[str] = []
-    dropped = [key for key in read.weights if not _kept(key, table.mask_token, table.decoder)]
+    # Other decoders than the linear one stay here: no other code base has them.
+    linear = {key for key in read.weights if key.startswith('neck.')} == {f'{_DECODER}.weight', f'{_DECODER}.bias'}
+    decoder = table.decoder if linear else None
+    if decoder:
+        whole |= {f'{decoder}.{part}': read.weights[f'{_DECODER}.{part}'] for part in ('weight', 'bias')}
+    new: list[str] = []
+    dropped = [key for key in read.weights if not _kept(key, table.mask_token, decoder)]
     if name == 'hf':
         from simmim_mm.transfer.targets.hf import save_simmim
 
         model = build(cfg)
-        missing = save_simmim(model.get_submodule('backbone'), cfg.model.backbone, whole, out)
+        new = save_simmim(model.get_submodule('backbone'), cfg.model.backbone, whole, out)
     elif name == 'timm':
         write_atomically(out, lambda path: save_tensors(whole, path, 'pth'))
     else:
         container = 'state_dict' if name == 'mmpretrain' else 'model'
         write_atomically(out, lambda path: torch.save({container: whole}, path))
     kept = [key for key in read.weights if key not in dropped]
-    return Report(
-        title=f'{os.path.basename(read.path)} -> {family} of {name}', matched=kept, dropped=dropped, missing=missing
-    )
+    return Report(title=f'{os.path.basename(read.path)} -> {family} of {name}', matched=kept, dropped=dropped, new=new)
 
 
 def _kept(key: str, mask_token: str | None, decoder: str | None) -> bool:
     if key == _TOKEN:
         return mask_token is not None
-    if key.startswith('neck.decoder.0.'):
+    if key.startswith(f'{_DECODER}.'):
         return decoder is not None
     return key.startswith('backbone.') and not key.endswith(DERIVED)

@@ -112,7 +112,10 @@ def _build_source(read: Source, config: str | None) -> tuple[dict[str, Any], nn.
     backbone = {key: value for key, value in cfg.model.backbone.to_dict().items() if key != 'init_cfg'}
     if 'img_size' not in backbone and 'img_size' in cfg.model and _takes_size(backbone):
         backbone['img_size'] = cfg.model.img_size
-    module = _build(backbone)
+    try:
+        module = _build(backbone)
+    except Exception as error:
+        raise ValueError(f'the backbone in the config of {read.path!r} cannot be built: {error}') from error
     weights = {key[9:]: value for key, value in read.weights.items() if key.startswith('backbone.')}
     check_weights(
         weights, module.state_dict(), read.path, f'the {type(module).__name__} of its config', describe_keys(weights)

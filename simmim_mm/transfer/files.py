@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
@@ -12,35 +11,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
 from simmim_mm.transfer.identify import describe_bytes, describe_object
+from simmim_mm.transfer.plain_data import LISTS_GLOBALS, plain_data
 
-_ARRAYS = (getattr(np, '_core', None) or np.core).multiarray
-
-
-def _statistic(owner: Any, name: str) -> Any:
-    """Stands in for ``getattr`` in files: MMEngine's curves look up their own statistics, and nothing else."""
-    if owner is not HistoryBuffer or name not in ('mean', 'max', 'min', 'current'):
-        raise pickle.UnpicklingError(f'GLOBAL getattr({owner!r}, {name!r})')
-    return getattr(owner, name)
-
-
-# What MMEngine's checkpoints hold beside tensors: curves of the log. All of it only carries data.
-_SAFE = [
-    HistoryBuffer,
-    np.ndarray,
-    np.dtype,
-    (_ARRAYS._reconstruct, 'numpy._core.multiarray._reconstruct'),
-    (_ARRAYS._reconstruct, 'numpy.core.multiarray._reconstruct'),
-    (_ARRAYS.scalar, 'numpy._core.multiarray.scalar'),
-    (_ARRAYS.scalar, 'numpy.core.multiarray.scalar'),
-    (_statistic, 'builtins.getattr'),
-    *(type(np.dtype(kind)) for kind in (np.float32, np.float64, np.int32, np.int64, np.uint32, np.uint64, np.bool_)),
-]
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state_dict')
 
 
@@ -85,7 +61,7 @@ def read_weights(path: str, allow_pickle: bool = False) -> Source:
     meta = loaded.get('meta') if isinstance(loaded, Mapping) else None
     beside = Path(path).parent / 'config.json'
     if not isinstance(meta, dict):
-        meta = _read_json(beside) if kind == 'safetensors' and beside.is_file() else {}
+        meta = _read_json(beside) if beside.is_file() and path.endswith(('.safetensors', '.bin')) else {}
     return Source(path, weights, meta)
 
 
@@ -101,6 +77,8 @@ def write_atomically(path: str | Path, write: Callable[[str], None], ending: str
         ValueError: If it cannot be written there.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f'{str(path)!r} is a folder; name the file to write')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f'{path.stem}-draft-', suffix=ending or '.draft')
@@ -172,7 +150,7 @@ def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
     if kind == 'zip' and (damaged := _damaged_member(path)):
         raise ValueError(f'{path!r} is a damaged PyTorch file: the checksum of {damaged} is wrong; fetch it again')
     try:
-        with _safe_globals():
+        with plain_data():
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         if not allow_pickle:
@@ -189,8 +167,8 @@ def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
 
 def _needs_pickle(path: str, kind: str, error: Exception) -> str:
     names: list[str] = []
-    if kind == 'zip' and hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
-        with _safe_globals():
+    if kind == 'zip' and LISTS_GLOBALS:
+        with plain_data():
             names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     if not names and 'GLOBAL' not in str(error):
         return f'{path!r} is no checkpoint of PyTorch, or one that is damaged: {_first_line(error)}'
@@ -199,13 +177,6 @@ def _needs_pickle(path: str, kind: str, error: Exception) -> str:
         f'{path!r} holds more than tensors and plain data ({what}). Creating such objects runs code that the file '
         'names, so it is not done unasked; if you trust where the file comes from, add --allow-pickle'
     )
-
-
-def _safe_globals() -> contextlib.AbstractContextManager:
-    """Beside tensors, what :data:`_SAFE` lists may be read; nothing before PyTorch 2.6, which does not know aliases."""
-    if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
-        return contextlib.nullcontext()
-    return torch.serialization.safe_globals(_SAFE)
 
 
 def _damaged_member(path: str) -> str | None:

@@ -44,7 +44,10 @@ def stored_config(meta: Mapping[str, Any], path: str, config: str | None = None)
     if not isinstance(cfg.get('model'), dict) or not isinstance(cfg.model.get('backbone'), dict):
         raise ValueError(f'the config of {path!r} has no model with a backbone')
     if cfg.get('custom_imports'):
-        import_modules_from_strings(**cfg.custom_imports)
+        try:
+            import_modules_from_strings(**cfg.custom_imports)
+        except ImportError as error:
+            raise ValueError(f'the config of {path!r} needs modules that cannot be imported: {error}') from error
     return cfg
 
 

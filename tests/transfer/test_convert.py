@@ -1,5 +1,8 @@
 """Conversion, against what the authors' code computes and against Hugging Face's, mmpretrain's and timm's classes."""
 
+import sys
+from types import ModuleType
+
 import pytest
 import torch
 from authors import MODELS, draw_inputs
@@ -66,6 +69,21 @@ def test_older_names_of_swin_v2(tmp_path, draw):
     assert same(read_weights(str(tmp_path / 'old.pth')).weights, read_weights(str(tmp_path / 'new.pth')).weights)
 
 
+def test_settings_of_yacs_are_passed_over(tmp_path, draw, monkeypatch):
+    """The authors' checkpoints hold their settings as objects of yacs, which need not be installed, nor unpickled."""
+    module = ModuleType('yacs.config')
+    node = type('CfgNode', (dict,), {'__module__': 'yacs.config'})
+    module.CfgNode = node
+    monkeypatch.setitem(sys.modules, 'yacs', ModuleType('yacs'))
+    monkeypatch.setitem(sys.modules, 'yacs.config', module)
+    settings = node(MODEL=node(TYPE='swin'))
+    settings.__dict__['__immutable__'] = True
+    torch.save(dict(model=authors_state('ViT', draw), config=settings), tmp_path / 'theirs.pth')
+    monkeypatch.delitem(sys.modules, 'yacs.config')
+    monkeypatch.delitem(sys.modules, 'yacs')
+    assert not convert(str(tmp_path / 'theirs.pth'), str(tmp_path / 'ours.pth')).new
+
+
 @pytest.mark.parametrize('old_norm', [False, True])
 def test_mmpretrain_simmim(tmp_path, draw, tiny_swin, old_norm):
     """mmpretrain's own SimMIM, whose older checkpoints name the last norm otherwise: the same features and weights."""
@@ -127,7 +145,7 @@ def test_hugging_face(tmp_path, draw, name):
         expected = theirs(images, bool_masked_pos=tokens).loss.item()
         assert model.loss(images, mask)['loss'].item() == pytest.approx(expected, abs=1e-5)
     report = convert(str(tmp_path / 'ours.pth'), str(tmp_path / 'back'), out_format='hf')
-    assert not report.missing
+    assert not report.new
     back = type(theirs).from_pretrained(tmp_path / 'back')
     assert same(back.state_dict(), theirs.state_dict())
 
@@ -162,3 +180,11 @@ def test_the_tool(tmp_path, draw, run_tool):
     code, text = run_tool('convert_checkpoint', tmp_path / 'ours.pth', tmp_path / 'again.pth')
     assert code == 2
     assert 'a checkpoint of this package already' in text
+
+
+def test_another_decoder_stays_here(make_checkpoint, tiny_swin, tmp_path):
+    """A decoder that no other code base has is left out, not cut down to the layer whose name fits."""
+    _, path = make_checkpoint(tiny_swin(), neck=dict(type='MLPDecoder'))
+    report = convert(path, str(tmp_path / 'theirs.pth'), out_format='simmim')
+    assert not any(key.startswith('decoder') for key in torch.load(tmp_path / 'theirs.pth', weights_only=True)['model'])
+    assert 'neck.decoder.0.weight' in report.dropped

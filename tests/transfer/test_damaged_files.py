@@ -238,9 +238,28 @@ QKV = 'backbone.stages.1.blocks.0.attn.w_msa.qkv.weight'
         ),
         (lambda saved, state: saved.pop('meta'), 'does not say which config it is of; name it with --config'),
         (lambda saved, state: saved.update(meta=dict(cfg='lr = 3')), 'has no model with a backbone'),
+        (
+            lambda saved, state: saved.update(meta=dict(cfg="model = dict(backbone=dict(type='mmpretrain.Swine'))")),
+            'backbone in the config of .* cannot be built.*Swine',
+        ),
+        (
+            lambda saved, state: saved['meta'].update(
+                cfg=saved['meta']['cfg'] + "custom_imports = dict(imports=['no_such_module'])\n"
+            ),
+            'needs modules that cannot be imported.*no_such_module',
+        ),
         (lambda saved, state: state.pop('masker.mask_token'), 'is no checkpoint of this package'),
     ],
-    ids=['missing key', 'wrong shape', 'unknown key', 'no config', 'config without model', 'without mask token'],
+    ids=[
+        'missing key',
+        'wrong shape',
+        'unknown key',
+        'no config',
+        'no model',
+        'no such class',
+        'no module',
+        'no token',
+    ],
 )
 def test_ours_but_damaged(make_checkpoint, tiny_swin, tmp_path, run_tool, change, message):
     """A checkpoint of ours with a key too many or too few, another shape, or without its config."""
@@ -283,3 +302,9 @@ def test_a_place_that_cannot_be_written(make_checkpoint, tiny_swin, tmp_path, ru
     code, written = run_tool('export_backbone', path, Path(path) / 'out.pth', '--to', 'mmdet')
     assert code == 2
     assert 'cannot be written' in written
+    code, written = run_tool('export_backbone', path, tmp_path, '--to', 'mmdet')
+    assert code == 2
+    assert 'is a folder; name the file to write' in written
+    code, written = run_tool('convert_checkpoint', path, path, '--to', 'hf')
+    assert code == 2
+    assert 'is a file; a model of transformers is a folder' in written or 'transformers cannot be imported' in written

@@ -107,6 +107,15 @@ def test_other_encoders(make_checkpoint, tiny_encoders, tmp_path, host, family):
     assert all(key.startswith('backbone.') for key in kept)
 
 
+@pytest.mark.parametrize('family', ['PCPVT', 'TIMMBackbone', 'ConvNeXt V2'])
+def test_encoders_of_one_package_in_another(make_checkpoint, tiny_encoders, tmp_path, family):
+    """What only mmpretrain has, timm's in its wrapper among them, is exported for mmdet as mmpretrain's class."""
+    _, path = make_checkpoint(tiny_encoders[family])
+    report = export_backbone(path, str(tmp_path / 'out.pth'), 'mmdet')
+    assert report.ok
+    assert 'differ by 0.0e+00' in report.features
+
+
 @pytest.mark.parametrize('family', ['SwinTransformer', 'SwinTransformerV2', 'VisionTransformer', 'BEiTViT'])
 @pytest.mark.parametrize(('to', 'file_format'), [('timm', 'pth'), ('timm', 'safetensors'), ('hf', 'safetensors')])
 def test_timm_and_hugging_face(make_checkpoint, tiny_encoders, tmp_path, family, to, file_format):
