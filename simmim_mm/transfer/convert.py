@@ -19,7 +19,7 @@ from simmim_mm.transfer.keys import FORMAT_NAMES
 from simmim_mm.transfer.quiet import quiet
 from simmim_mm.transfer.recognise import DERIVED, Translated, translate, translate_back
 from simmim_mm.transfer.report import Report
-from simmim_mm.transfer.stored_config import stored_config
+from simmim_mm.transfer.stored_config import is_ours, stored_config
 from simmim_mm.version import __version__
 
 _TOKEN, _DECODER = 'masker.mask_token', 'neck.decoder.0'
@@ -56,7 +56,7 @@ def convert(
         if out_format not in FORMAT_NAMES:
             raise ValueError(f'--to {out_format!r} is unknown; use ours, {", ".join(FORMAT_NAMES)}')
         return _write_theirs(read, out, out_format, config)
-    if _TOKEN in read.weights:
+    if _TOKEN in read.weights or 'simmim_mm' in str(read.meta.get('cfg')):
         raise ValueError(f'{source!r} is a checkpoint of this package already; name what to make of it with --to')
     found = translate(read.weights, source, source_format)
     if config is None:
@@ -137,7 +137,7 @@ def load_translated(model: nn.Module, found: Translated, path: str) -> Report:
 
 
 def _write_theirs(read: Source, out: str, name: str, config: str | None) -> Report:
-    if _TOKEN not in read.weights:
+    if not is_ours(read, config):
         raise ValueError(
             f'{read.path!r} is no checkpoint of this package; it seems to be {describe_keys(read.weights)}. '
             'Convert it to ours first'
@@ -147,7 +147,7 @@ def _write_theirs(read: Source, out: str, name: str, config: str | None) -> Repo
     encoder = {key[9:]: value for key, value in read.weights.items() if key.startswith('backbone.')}
     weights, table = translate_back(family, name, encoder, inside_simmim=True)
     whole = dict(weights)
-    if table.mask_token:
+    if table.mask_token and _TOKEN in read.weights:
         whole[table.mask_token] = read.weights[_TOKEN]
     # Other decoders than the linear one stay here: no other code base has them.
     linear = {key for key in read.weights if key.startswith('neck.')} == {f'{_DECODER}.weight', f'{_DECODER}.bias'}

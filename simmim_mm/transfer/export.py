@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from simmim_mm.models.probe import first_tensor
+from simmim_mm.models.outputs import first_tensor
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.checks import check_weights, expected_weights
 from simmim_mm.transfer.files import Source, read_weights
@@ -20,7 +20,7 @@ from simmim_mm.transfer.positions import METHODS
 from simmim_mm.transfer.quiet import quiet
 from simmim_mm.transfer.report import Report
 from simmim_mm.transfer.resize import BIASES, fit, retarget
-from simmim_mm.transfer.stored_config import stored_config
+from simmim_mm.transfer.stored_config import is_ours, stored_config
 from simmim_mm.transfer.targets import TARGETS, OpenMMLabTarget, Target
 from simmim_mm.transfer.targets.base import image_hw
 
@@ -102,7 +102,7 @@ def export_backbone(
 
 def _build_source(read: Source, config: str | None) -> tuple[dict[str, Any], nn.Module]:
     """The encoder of a checkpoint of ours, with its weights."""
-    if 'masker.mask_token' not in read.weights:
+    if not is_ours(read, config):
         raise ValueError(
             f'{read.path!r} is no checkpoint of this package; it seems to be {describe_keys(read.weights)}. '
             'If it is a pre-trained encoder, run convert_checkpoint.py first'

@@ -10,8 +10,22 @@ from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
 from simmim_mm.engine.launch import load_config
+from simmim_mm.transfer.files import Source
 
 _NEEDED = ('model', 'default_scope', 'custom_imports')
+
+
+def is_ours(read: Source, config: str | None = None) -> bool:
+    """Whether a file is a checkpoint of ours: an encoder below ``backbone.``, and a config that tells which.
+
+    Args:
+        read: What was read.
+        config: A config file that is named for it.
+    """
+    if 'backbone.mask_token' in read.weights:  # of mmpretrain's SimMIM
+        return False
+    known = 'masker.mask_token' in read.weights or config is not None or isinstance(read.meta.get('cfg'), str)
+    return known and any(key.startswith('backbone.') for key in read.weights)
 
 
 def stored_config(meta: Mapping[str, Any], path: str, config: str | None = None) -> Config:

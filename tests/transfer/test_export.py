@@ -107,6 +107,12 @@ def test_other_encoders(make_checkpoint, tiny_encoders, tmp_path, host, family):
     assert all(key.startswith('backbone.') for key in kept)
 
 
+def test_without_mask_token(make_checkpoint, tiny_swin, tmp_path):
+    """A model that hides pixels has no mask token; its encoder is exported as any other."""
+    _, path = make_checkpoint(tiny_swin(), masker=dict(type='PixelMasker', fill='zero'))
+    assert export_backbone(path, str(tmp_path / 'out.pth'), 'mmdet').ok
+
+
 @pytest.mark.parametrize('family', ['PCPVT', 'TIMMBackbone', 'ConvNeXt V2'])
 def test_encoders_of_one_package_in_another(make_checkpoint, tiny_encoders, tmp_path, family):
     """What only mmpretrain has, timm's in its wrapper among them, is exported for mmdet as mmpretrain's class."""

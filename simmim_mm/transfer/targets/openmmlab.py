@@ -11,7 +11,7 @@ import torch
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from simmim_mm.models.probe import last_map
+from simmim_mm.models.outputs import last_map
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.files import write_atomically
