@@ -56,4 +56,5 @@ val_cfg = dict()
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10, bands=(3, 2, 1)),  # red, green, blue
     dict(type='UnreadableImagesHook'),
+    dict(type='SampleProgressHook'),
 ]

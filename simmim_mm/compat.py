@@ -8,6 +8,7 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 # Import name -> (lowest version that was seen working, first version that was not or None, what to install).
@@ -190,6 +191,12 @@ def support_own_configs() -> None:
     def get_package_and_cfg_path(cfg_path: str) -> tuple[str, str]:
         package, separator, name = cfg_path.partition('::')
         if package == 'simmim_mm' and separator:
+            folder = Path(__file__).parent
+            if not (folder / '.mim').exists():
+                raise FileNotFoundError(
+                    f'{cfg_path!r} names a config of the installed package, and {folder} is a checkout; install it '
+                    f"with 'pip install -e .', or name the file: {folder.parent / 'configs' / name}"
+                )
             return package, name
         return host(cfg_path)
 

@@ -22,6 +22,7 @@ from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint
 from simmim_mm.engine.image_check import warn_of_unlikely_images
+from simmim_mm.engine.preflight import forget_missing_resume, merge_options, prepare
 from simmim_mm.models import SimMIM
 
 # What MMEngine reads from a config beside the arguments of its Runner.
@@ -90,7 +91,7 @@ def load_config(
     if data_root is not None:
         _set_data_root(cfg, data_root, path)
     options = _parse_options(cfg_options)
-    cfg.merge_from_dict(options)
+    merge_options(cfg, options, cfg_options)
     spread_channels(cfg, options)
     _fit_loaders_to_machine(cfg)
     return cfg
@@ -170,6 +171,7 @@ def train(cfg: Config) -> Runner:
     Raises:
         ValueError: If the training images do not fill one batch.
     """
+    forget_missing_resume(cfg)
     runner = build_runner(cfg)
     loader = runner.train_dataloader
     if len(loader) == 0:
@@ -181,6 +183,7 @@ def train(cfg: Config) -> Runner:
     _check_endless_samplers(runner)
     _check_validation(runner)
     _check_resumed(runner)
+    prepare(runner)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
     runner.train()

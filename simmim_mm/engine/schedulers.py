@@ -107,6 +107,21 @@ class CosineWithWarmupLR(LRSchedulerMixin, _ParamScheduler):
             **kwargs,
         )
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes over where a schedule stood; its shape is the config's, so that a resumed run may be made longer.
+
+        Args:
+            state_dict: Of a schedule of this class.
+        """
+        shape = {name: getattr(self, name) for name in ('begin', 'end', 'warmup', 'warmup_ratio', 'min_ratio')}
+        changed = any(state_dict.get(name) != value for name, value in shape.items())
+        super().load_state_dict({**state_dict, **shape})
+        if changed:
+            # A schedule that had ended has stopped to count, and the optimiser still has the old one's rate.
+            self.last_step = max(0, min(self._global_step, self.end - 1) - self.begin)
+            for group, value in zip(self.optimizer.param_groups, self._get_value(), strict=True):
+                group[self.param_name] = value
+
     def _get_value(self) -> list[float]:
         share = cosine_with_warmup(
             self.last_step, self.end - self.begin, self.warmup, self.warmup_ratio, self.min_ratio

@@ -9,7 +9,7 @@ from torch import nn
 
 from simmim_mm.compat import plain_drop_rates
 from simmim_mm.datasets.transforms.geometry import check_size
-from simmim_mm.models.derive import build_derived, check_config, with_channels
+from simmim_mm.models.derive import build_derived, build_part, check_config, with_channels
 from simmim_mm.models.probe import BackboneLayout, check_nothing_shows, probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
@@ -66,7 +66,7 @@ def build_encoder(
         ValueError: If the encoder does not take such images, or hidden pixels show in its features.
     """
     masker = masker or dict(type='simmim_mm.TokenMasker')
-    encoder = MODELS.build(with_channels(backbone, channels))
+    encoder = build_part(with_channels(backbone, channels), 'model.backbone')
     plain_drop_rates(encoder)
     image_hw = check_size(backbone.get('img_size', 192) if img_size is None else img_size, 'img_size')
     layout = probe_backbone(encoder, find_stem(encoder, masker.get('stem')), channels, image_hw)

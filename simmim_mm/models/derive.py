@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mmengine.registry import Registry
 from torch import nn
 
 from simmim_mm.registry import MODELS
@@ -57,7 +58,24 @@ def build_derived(cfg: dict[str, Any], slot: str, optional: Mapping[str, Any] | 
                 f'model.{slot}.{name}={cfg[name]!r} contradicts the rest of the model, from which {value!r} follows; '
                 f'delete {name} from model.{slot}'
             )
-    return MODELS.build({**cfg, **facts})
+    return build_part({**cfg, **facts}, f'model.{slot}')
+
+
+def build_part(cfg: Mapping[str, Any], where: str, registry: Registry = MODELS) -> Any:
+    """Builds something whose class may refuse its arguments in its own words.
+
+    Args:
+        cfg: Config with ``type``.
+        where: Where it stands, for the message.
+        registry: Where its class is.
+
+    Raises:
+        ValueError: If the class refuses the arguments, with what it says.
+    """
+    try:
+        return registry.build(cfg)
+    except (TypeError, AssertionError, RuntimeError) as error:
+        raise ValueError(f'{where} cannot be built: {type(error).__name__}: {error}; change its arguments') from error
 
 
 def accepted_arguments(constructor: Callable) -> set[str]:

@@ -85,6 +85,7 @@ def probe_backbone(backbone: nn.Module, stem: nn.Module, channels: int, image_hw
     remedy = "use an encoder that has them first, as timm's have with feature_cls='getter'"
     _check_order(features, image_hw, f'the last feature map of {name}', remedy)
     stem_hw = token_grid(tokens, image_hw)
+    _check_position_biases(backbone, stem_hw, image_hw)
     stem_width = tokens.shape[2] if tokens.ndim == 3 else tokens.shape[1]
     return BackboneLayout(
         stem_width,
@@ -221,4 +222,16 @@ def _check_window(name: str, window: int, map_hw: tuple[int, int], image_hw: tup
                 else ''
             )
             + 'change img_size, or allow padded windows with pad_small_map=True'
+        )
+
+
+def _check_position_biases(backbone: nn.Module, grid_hw: tuple[int, int], image_hw: tuple[int, int]) -> None:
+    """Mmpretrain's BEiT has biases for one grid, and uses them for any other one of as many tokens."""
+    biases = getattr(backbone, 'rel_pos_bias', None)
+    window = tuple(getattr(biases, 'window_size', grid_hw))
+    if window != grid_hw:
+        raise ValueError(
+            f'{type(backbone).__name__} has position biases for {window[0]}x{window[1]} tokens, and images of '
+            f'{image_hw[0]}x{image_hw[1]} make {grid_hw[0]}x{grid_hw[1]}; set model.backbone.img_size, and the size of '
+            'the crop, to the same'
         )

@@ -77,6 +77,7 @@ class SimMIM(BaseModel):
         self.backbone, self.masker, self.layout, image_hw = build_encoder(
             backbone, masker, preprocessor.channels, img_size
         )
+        self.image_hw = image_hw
         self._probed_sizes = {image_hw}
         self.companion = None if companion is None else build_companion(companion, self.layout.width, neck, head)
         if self.companion is not None and self.companion.alone:

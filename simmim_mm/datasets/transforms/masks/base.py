@@ -46,7 +46,13 @@ class MaskGenerator(BaseTransform):
         self.key = key
         self.mask_ratio: float | RatioSchedule
         if isinstance(mask_ratio, Mapping):
-            self.mask_ratio = TASK_UTILS.build(mask_ratio)
+            try:
+                self.mask_ratio = TASK_UTILS.build(mask_ratio)
+            except (TypeError, KeyError) as error:
+                raise ValueError(
+                    f'mask_ratio={mask_ratio!r} is no schedule that can be built ({error}); use '
+                    "dict(type='LinearRatio', start=0.3, end=0.75), for example"
+                ) from error
             if not isinstance(self.mask_ratio, RatioSchedule):
                 raise ValueError(f"mask_ratio={mask_ratio!r} is no schedule; use dict(type='LinearRatio', ...)")
         else:

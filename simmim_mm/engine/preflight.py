@@ -1,0 +1,73 @@
+"""Last looks at a run before it starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
+from simmim_mm.datasets.wrappers import base_datasets
+from simmim_mm.engine.hooks import SampleProgressHook
+from simmim_mm.models import SimMIM
+
+
+def merge_options(cfg: Config, options: dict[str, Any], given: Sequence[str]) -> None:
+    """Overrides settings of a config.
+
+    Args:
+        cfg: The config, changed in place.
+        options: Values by dotted key.
+        given: As they were written, for the message.
+
+    Raises:
+        ValueError: If the config has no such place, with what MMEngine says of it.
+    """
+    try:
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, IndexError, AssertionError, AttributeError) as error:
+        raise ValueError(
+            f'--cfg-options {" ".join(given)} does not fit the config: {type(error).__name__}: {error}. A number of a '
+            'list stands between dots (param_scheduler.0.end); what has to become a dict is written in a config of '
+            'your own, with _base_'
+        ) from error
+
+
+def forget_missing_resume(cfg: Config) -> None:
+    """Starts a run anew that is to go on from the newest checkpoint of a work dir which has none."""
+    last = os.path.join(cfg.get('work_dir') or '.', 'last_checkpoint')
+    if cfg.get('resume') and not cfg.get('load_from') and not os.path.isfile(last):
+        print_log(f'Nothing to resume in {cfg.work_dir}: the run starts from the beginning', logger=None)
+        cfg.resume = False
+
+
+def prepare(runner: Runner) -> None:
+    """Adds what a run needs, and warns of what it does not seem to mean.
+
+    Adds a :class:`SampleProgressHook` where ``custom_hooks`` have none, as a list of one's own takes the place of the
+    inherited one. Warns if the model was tried at another image size than that of the crops.
+
+    Args:
+        runner: Before training.
+    """
+    if not any(isinstance(hook, SampleProgressHook) for hook in runner.hooks):
+        runner.register_hook(SampleProgressHook())
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not isinstance(model, SimMIM):
+        return
+    for dataset in base_datasets(runner.train_dataloader.dataset):
+        for step in getattr(dataset.pipeline, 'transforms', []):
+            if isinstance(step, RandomResizedCrop | CenterCrop) and step.size != model.image_hw:
+                print_log(
+                    f'The training images are {step.size[0]}x{step.size[1]}, and model.img_size is '
+                    f'{model.image_hw[0]}x{model.image_hw[1]}: the size of the crop counts; set model.img_size (and '
+                    'img_size of the backbone, where it has one) to the same',
+                    logger='current',
+                    level=logging.WARNING,
+                )
