@@ -10,37 +10,35 @@ from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored
 LUMINANCE = (19595, 38470, 7471)
 
 
-def to_depth(values: np.ndarray, depth: str, nan_value: float | None = None) -> np.ndarray:
+def to_depth(values: np.ndarray, depth: str, path: str, nan_value: float | None = None) -> np.ndarray:
     """Changes the type of values.
 
     Args:
         values: Numbers of any type.
         depth: ``'uint8'``: 16-bit values ``v`` become ``v / 257``, to the nearest, other types are refused;
             ``'stored'``: 8-bit values stay, all others become float32 of the same value.
+        path: The file, for messages.
         nan_value: What takes the place of NaN and infinity.
 
     Returns:
         uint8 or float32.
 
     Raises:
-        ValueError: If the values cannot be had in that type, or some are not finite.
+        ImageSettingError: If 8 bits are asked for, of values whose range is not known.
+        ValueError: If some are not finite.
     """
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255)
     if values.dtype == np.uint8:
         return values
     if depth == 'uint8':
-        if values.dtype.kind == 'f':
-            raise ValueError(
-                'it holds floating-point values; announce their range with model.data_preprocessor.value_range, or '
-                'convert it to 8 or 16 bits a channel'
-            )
-        # Pillow hands out some 16-bit files as 32-bit numbers. Either byte order.
-        sixteen = values.dtype.str[1:] in ('u2', 'i4') and values.min() >= 0 and values.max() <= 65535
-        if not sixteen:
-            raise ValueError(
-                f'it holds {values.dtype.itemsize * 8}-bit integers; announce their range with '
-                'model.data_preprocessor.value_range, or convert it to 8 or 16 bits a channel'
+        # By the type alone: other integers may hold anything, and values that happen to be small would come out black.
+        if values.dtype.str[1:] != 'u2':
+            raise ImageSettingError(
+                f'{path} holds {_name_of(values.dtype)}, of which 8 bits are asked for; announce their range with '
+                'model.data_preprocessor.value_range (tools/dataset_statistics.py CONFIG --as-stored prints it), '
+                'convert such files to 8 or 16 bits a channel, or leave them out with pattern, list_file or extensions '
+                'of the data set'
             )
         # 65535 / 255 is 257, rounded to the nearest.
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -55,6 +53,12 @@ def to_depth(values: np.ndarray, depth: str, nan_value: float | None = None) -> 
             )
         values = np.where(finite, values, np.float32(nan_value))
     return values
+
+
+def _name_of(dtype: np.dtype) -> str:
+    if dtype.kind == 'f':
+        return 'floating-point values'
+    return f'{"signed" if dtype.kind == "i" else "unsigned"} {dtype.itemsize * 8}-bit integers'
 
 
 def to_channels(stored: Stored, channels: int | None, grey: str, path: str) -> np.ndarray:

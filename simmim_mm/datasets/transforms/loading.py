@@ -56,7 +56,7 @@ class LoadImage(BaseTransform):
         grey: What becomes of a grey file where 3 channels are asked for: ``'error'``, or ``'repeat'`` for three equal
             channels.
         depth: ``'uint8'``: 8 bits; 16-bit values ``v`` become ``v / 257``, so 65535 becomes 255 (where Pillow reads
-            16-bit colours, ``v / 256`` without a remainder); 32-bit and floating-point files are unreadable.
+            16-bit colours, ``v / 256`` without a remainder); other integers and floating point are refused.
             ``'stored'``: 8-bit values stay uint8, all others become float32 of the same value.
         channel_axis: ``'first'`` or ``'last'``: where the channels of ``.npy`` arrays with three axes stand. By default
             the axis with ``channels`` entries, or a single one.
@@ -64,10 +64,11 @@ class LoadImage(BaseTransform):
             unreadable.
 
     Raises:
-        ValueError: If an argument is out of range, or a sound file holds another number of channels.
+        ValueError: If an argument is out of range, or a sound file holds another number of channels, or values of which
+            ``depth`` does not allow to have 8 bits.
         UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit
-            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or values that ``depth``
-            does not allow.
+            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or values that are not
+            finite.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class LoadImage(BaseTransform):
                 stored = tiff.read_tiff(data, path, photographic, eight_bit)
             if stored is None:
                 stored = read_photograph(data, photographic, eight_bit)
-            values = to_depth(stored.values, self.depth, self.nan_value)
+            values = to_depth(stored.values, self.depth, path, self.nan_value)
             return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
         except (UnreadableImageError, ImageSettingError):
             raise

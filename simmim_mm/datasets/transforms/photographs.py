@@ -40,6 +40,8 @@ def read_photograph(data: bytes, photographic: bool, eight_bit: bool) -> Stored:
         # Pillow's ``exif_transpose`` writes all tags anew, and fails on odd ones.
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         values, colour = (deep, 'rgb') if deep is not None else _values(image, photographic)
+        if image.mode == 'I' and image.format in ('PNG', 'PPM'):  # 16 bits in the file, 32 in Pillow's hands
+            values = values.astype(np.uint16)
         if image.mode in GREY_NUMBERS and tags.get(PHOTOMETRIC) == 0 and image.mode != 'F':
             values = 65535 - values  # white is 0
         if deep is not None and image.mode == 'LA':

@@ -15,6 +15,7 @@ from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, chec
 MAGICS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 WHITE_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 UNSIGNED, SEPARATE, ORIENTATION = 1, 2, 274
+PILLOWS_GREY = (1, 2, 4, 8, 12, 16)  # bits of what it reads
 ALPHA = (1, 2)  # associated and unassociated; 0 is another band
 
 
@@ -62,7 +63,7 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool) -> St
         check_pixels(shape[axes.index('Y')], shape[axes.index('X')])
         try:
             values = source.asarray() if source is page else series.asarray(squeeze=False)
-        except (KeyError, ValueError) as error:
+        except Exception as error:  # KeyError, ValueError or others, by what is missing
             if 'imagecodecs' not in str(error):
                 raise
             values, axes = _unpack_otherwise(data, path, page, paged, str(error).strip('"'))
@@ -73,18 +74,22 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool) -> St
             *(values.shape[order.index(axis)] for axis in 'YX'), -1
         )
         if page.photometric == WHITE_IS_ZERO and values.dtype.kind == 'u':
-            values = np.iinfo(values.dtype).max - values
+            values = values.dtype.type(2**page.bitspersample - 1) - values
+        elif page.photometric == WHITE_IS_ZERO and values.dtype == bool:
+            values = ~values
         tag = page.tags.get(ORIENTATION)
         return Stored(turn(values, None if tag is None else tag.value), _colour_of(page, values.shape[-1], names))
 
 
 def _is_for_pillow(page: tifffile.TiffPage, paged: bool, photographic: bool, eight_bit: bool) -> bool:
     samples, bits, kind = page.samplesperpixel, page.bitspersample, page.photometric
+    if kind == PALETTE:  # pages with palettes are an animation, of which Pillow looks the first up
+        return True
     if page.sampleformat != UNSIGNED:
         return False
     if samples == 1:
-        return not paged and bits <= 16
-    shallow = bits <= 8 or (eight_bit and photographic and page.planarconfig != SEPARATE)
+        return not paged and bits in PILLOWS_GREY
+    shallow = bits == 8 or (bits == 16 and eight_bit and photographic and page.planarconfig != SEPARATE)
     if samples == 3 and kind in (RGB, YCBCR, LAB):
         return shallow and (photographic or not paged)
     return samples == 4 and kind in (RGB, CMYK) and shallow and photographic
@@ -102,11 +107,15 @@ def _unpack_otherwise(
 ) -> tuple[np.ndarray, str]:
     """Values that need the package imagecodecs, of a kind that Pillow or OpenCV unpack too; and their axes."""
     values, axes = None, 'YX'
-    if page.samplesperpixel == 1 and page.photometric != PALETTE:
+    if page.bitspersample not in (1, 8, 16, 32, 64):
+        values = None  # Pillow spreads 2 and 4 bits over 8, and OpenCV 12 over 16
+    elif page.samplesperpixel == 1:
         with Image.open(io.BytesIO(data)) as image:
             frames = [np.array(frame) for frame in ImageSequence.Iterator(image)]
         if len({(frame.shape, frame.dtype) for frame in frames}) == 1:
             values, axes = (np.stack(frames), 'IYX') if paged else (frames[0], 'YX')
+            if page.photometric == WHITE_IS_ZERO and values.dtype in (np.uint8, bool):
+                values = ~values  # as it is stored: of 8 bits and less, Pillow has turned black and white round
     elif not paged and page.photometric == RGB and page.extrasamples != (ALPHA[0],) and not _turned(page):
         values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if values is not None and values.ndim == 3:

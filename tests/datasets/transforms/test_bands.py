@@ -1,5 +1,8 @@
 """Files of any number of bands and any depth, against the arrays that tifffile, OpenCV and NumPy wrote."""
 
+import struct
+from importlib.util import find_spec
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from simmim_mm.datasets.transforms import UnreadableImageError
+from simmim_mm.datasets.transforms.stored import ImageSettingError
 
 BANDS = np.random.default_rng(0).integers(0, 65536, (13, 10, 16)).astype(np.uint16)
 
@@ -235,6 +239,71 @@ def test_the_orientation_of_bands_is_applied(load, tmp_path, orientation):
 def test_white_may_be_zero_in_bands(load, tmp_path):
     tifffile.imwrite(tmp_path / 'image.tif', BANDS, photometric='miniswhite')
     assert np.array_equal(load('image.tif', channels=13, depth='stored'), 65535 - np.moveaxis(BANDS, 0, -1).astype(int))
+
+
+@pytest.mark.parametrize('compression', [None, 'tiff_lzw'])
+@pytest.mark.parametrize('dtype', [bool, np.uint8])
+@pytest.mark.parametrize('pages', [1, 2])
+def test_white_may_be_zero_in_pages_of_few_bits(load, tmp_path, compression, dtype, pages):
+    """One page goes through Pillow and several do not: either way 0 is white, as Pillow shows it."""
+    bands = [band > 30000 if dtype is bool else band.astype(np.uint8) for band in BANDS[:pages]]
+    images = [Image.fromarray(band) for band in bands]
+    tags = {262: 0}
+    images[0].save(
+        tmp_path / 'image.tif', save_all=True, append_images=images[1:], compression=compression, tiffinfo=tags
+    )
+    with tifffile.TiffFile(tmp_path / 'image.tif') as file:
+        assert [page.photometric for page in file.pages] == [0] * pages
+    with Image.open(tmp_path / 'image.tif') as file:
+        expected = []
+        for number in range(pages):
+            file.seek(number)
+            expected.append(np.array(file).astype(np.uint8) * (255 if dtype is bool else 1))
+    assert np.array_equal(load('image.tif', channels=pages), np.stack(expected, axis=-1))
+
+
+@pytest.mark.parametrize('channels', [1, 3, None])
+def test_palettes_of_pages_are_looked_up(load, tmp_path, channels):
+    """Pages with palettes are frames of an animation: the colours of the first, and no bands of indices."""
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    pages = [Image.fromarray(band.astype(np.uint8)).convert('P') for band in BANDS[:3]]
+    for page in pages:
+        page.putpalette(palette.tobytes())
+    pages[0].save(tmp_path / 'image.tif', save_all=True, append_images=pages[1:])
+    colours = palette[BANDS[0].astype(np.uint8)]
+    expected = np.asarray(Image.fromarray(colours).convert('L'))[..., None] if channels == 1 else colours
+    assert np.array_equal(load('image.tif', channels=channels), expected)
+
+
+def write_bits(path, bits, samples, pages):
+    """An uncompressed little-endian TIFF of 8x8 zeros, by its specification (TIFF 6.0)."""
+    data, link = bytearray(struct.pack('<2sHI', b'II', 42, 0)), 4
+    for _ in range(pages):
+        pixels = len(data)
+        data += bytes(8 * bits * samples)
+        depths = len(data)
+        data += struct.pack(f'<{samples}H', *[bits] * samples) + bytes(2 * samples % 4)
+        struct.pack_into('<I', data, link, len(data))
+        depth = bits if samples == 1 else depths
+        tags = [(256, 1, 8), (257, 1, 8), (258, samples, depth), (259, 1, 1), (262, 1, 2 if samples == 3 else 1)]
+        tags += [(273, 1, pixels), (277, 1, samples), (278, 1, 8), (279, 1, 8 * bits * samples)]
+        data += struct.pack('<H', len(tags))
+        for tag, count, value in tags:
+            data += struct.pack('<HHII', tag, 4 if tag in (273, 279) else 3, count, value)
+        link = len(data)
+        data += bytes(4)
+    path.write_bytes(data)
+
+
+@pytest.mark.skipif(find_spec('imagecodecs') is not None, reason='needs that imagecodecs is not installed')
+@pytest.mark.parametrize(
+    ('bits', 'samples', 'pages'), [(2, 1, 2), (4, 1, 2), (6, 1, 1), (12, 1, 2), (14, 1, 1), (12, 3, 1), (4, 3, 1)]
+)
+def test_odd_numbers_of_bits_need_a_package(load, tmp_path, bits, samples, pages):
+    """A sound file: the run stops and says what to install, instead of skipping all of them."""
+    write_bits(tmp_path / 'image.tif', bits, samples, pages)
+    with pytest.raises(ImageSettingError, match=r'image\.tif is packed .*pip install imagecodecs'):
+        load('image.tif', channels=max(samples, pages))
 
 
 @pytest.mark.parametrize(

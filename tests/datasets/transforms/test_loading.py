@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 from simmim_mm.datasets.transforms import UnreadableImageError
+from simmim_mm.datasets.transforms.stored import ImageSettingError
 
 
 @pytest.fixture
@@ -377,14 +378,34 @@ def test_decompression_bombs_are_unreadable(transform, tmp_path):
     _assert_unreadable(transform, path)
 
 
-@pytest.mark.parametrize('values', [np.full((4, 4), 0.5, np.float32), np.full((4, 4), 70000, np.int32)], ids=['F', 'I'])
-def test_32_bit_values_are_unreadable(transform, tmp_path, values):
-    """There is no honest way to 8 bits without knowing their range; the message says what to do."""
-    path = tmp_path / 'image.tif'
-    Image.fromarray(values).save(path)
-    with pytest.raises(UnreadableImageError, match='convert it to 8 or 16 bits') as error:
+# Small values too: as 16 bits they would come out black.
+OTHER_DEPTHS = {
+    'floating-point values': np.full((4, 4), 0.5, np.float32),
+    'signed 8-bit integers': np.full((4, 4), 7, np.int8),
+    'signed 16-bit integers': np.full((4, 4), 700, np.int16),
+    'signed 32-bit integers': np.full((4, 4), 700, np.int32),
+    'unsigned 32-bit integers': np.full((4, 4), 700, np.uint32),
+    'unsigned 64-bit integers': np.full((4, 4), 700, np.uint64),
+}
+
+
+@pytest.mark.parametrize('name', OTHER_DEPTHS)
+@pytest.mark.parametrize('ending', ['tif', 'npy', 'rgb.tif'])
+def test_other_depths_stop_the_run(transform, tmp_path, name, ending):
+    """There is no honest way to 8 bits without knowing their range; a setting is wrong, not the file."""
+    values, path = OTHER_DEPTHS[name], tmp_path / f'image.{ending}'
+    if ending == 'npy':
+        np.save(path, values)
+    elif ending == 'tif':
+        tifffile.imwrite(path, values)
+    else:
+        tifffile.imwrite(path, np.stack([values] * 3, axis=-1), photometric='rgb')
+    with pytest.raises(ImageSettingError, match=f'holds {name}.*value_range.*8 or 16 bits') as error:
         transform('LoadImage', grey='repeat')(dict(img_path=str(path)))
     assert str(path) in str(error.value)
+    channels = 3 if ending == 'rgb.tif' else 1
+    stored = transform('LoadImage', channels=channels, depth='stored')(dict(img_path=str(path)))['img']
+    assert (stored == values.flat[0]).all()
 
 
 def test_the_cause_is_kept(transform, tmp_path):
