@@ -58,6 +58,11 @@ class MaskGenerator(BaseTransform):
         else:
             self.mask_ratio = check_ratio(mask_ratio)
 
+    @property
+    def needs_map(self) -> str | None:
+        """Name of the map that the mask follows; None for none."""
+        return None
+
     @abstractmethod
     def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
         """Draws one mask.

@@ -56,6 +56,11 @@ class SaliencyMask(MaskGenerator):
         self.prefer = prefer
         self.temperature = float(temperature)
 
+    @property
+    def needs_map(self) -> str | None:
+        """Name of the score map; None where scores are of the image itself."""
+        return self.score if isinstance(self.score, str) and self.score != 'spectral_residual' else None
+
     def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
         scores = standardise(cell_means(self.score_map(results), grid_hw))
         if self.prefer == 'easy':

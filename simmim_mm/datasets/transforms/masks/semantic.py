@@ -47,6 +47,11 @@ class SemanticMask(MaskGenerator):
         self.labels = labels
         self.background = tuple(values)
 
+    @property
+    def needs_map(self) -> str:
+        """Name of the label map."""
+        return self.labels
+
     def _draw(self, grid_hw: tuple[int, int], ratio: float, rng: np.random.Generator, results: dict) -> np.ndarray:
         values = map_of(results, self.labels, needed_by='SemanticMask')
         if not (np.issubdtype(values.dtype, np.integer) or values.dtype == bool):
