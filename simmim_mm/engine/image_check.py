@@ -14,7 +14,7 @@ from simmim_mm.datasets.transforms import LoadImage, UnreadableImageError
 from simmim_mm.datasets.wrappers import base_datasets
 
 # A range of which the images use less than this share was likely meant for other images.
-SMALL_SHARE = 0.1
+SMALL_SHARE = 0.25
 
 
 @master_only
@@ -41,7 +41,7 @@ def warn_of_unlikely_images(dataset: Any, preprocessor: Any, num_images: int = 1
                 'channels; model.data_preprocessor.channels=1 trains on grey, with a third of the work at both ends'
             )
         if value_range is not None:
-            _check_values([sample['img'] for sample in samples], *value_range)
+            _check_values(samples, *value_range)
 
 
 def _samples(dataset: BaseDataset, load: LoadImage, num: int) -> list[dict]:
@@ -57,7 +57,8 @@ def _samples(dataset: BaseDataset, load: LoadImage, num: int) -> list[dict]:
     return samples
 
 
-def _check_values(images: list[np.ndarray], low: float, high: float) -> None:
+def _check_values(samples: list[dict], low: float, high: float) -> None:
+    images = [sample['img'] for sample in samples]
     lowest, highest = min(float(image.min()) for image in images), max(float(image.max()) for image in images)
     outside = np.mean([((image < low) | (image > high)).mean() for image in images])
     seen = f'the values of {len(images)} training images that were looked at lie from {lowest:g} to {highest:g}'
@@ -67,11 +68,22 @@ def _check_values(images: list[np.ndarray], low: float, high: float) -> None:
             f'{seen}, {100 * outside:.0f} % of them outside the range of {low:g} to {high:g} that is announced; '
             f'{advice}'
         )
+    elif highest < SMALL_SHARE * 256 and any(_lost_bits(sample) for sample in samples):
+        _warn(
+            f'{len(images)} training images that were looked at hold 16-bit values, of which {highest:g} of 255 is the '
+            'highest when they are brought to 8 bits, so that most of their grey levels are lost and errors will look '
+            'small; run tools/dataset_statistics.py CONFIG --as-stored, and give value_range, mean and std in '
+            'model.data_preprocessor, which keeps all bits'
+        )
     elif highest - lowest < SMALL_SHARE * (high - low):
         _warn(
             f'{seen}, a small part of the range of {low:g} to {high:g} that is announced, so errors will look small; '
             f'{advice}'
         )
+
+
+def _lost_bits(sample: dict) -> bool:
+    return sample.get('stored_type') == 'uint16' and sample['img'].dtype == np.uint8
 
 
 def _warn(text: str) -> None:

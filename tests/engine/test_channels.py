@@ -151,7 +151,11 @@ def test_a_folder_of_grey_images_is_noticed(warnings_of, photographs):
         (4000, (0, 65535), 'a small part of the range of 0 to 65535'),
         (4000, (0, 4095), None),
         (4000, (0, 1000), '75 % of them outside the range of 0 to 1000'),
-        (4000, None, 'a small part of the range of 0 to 255'),
+        (16000, (0, 65535), 'a small part of the range of 0 to 65535'),
+        (17000, (0, 65535), None),
+        (4000, None, '16-bit values, of which 16 of 255 is the highest'),
+        (16000, None, 'tools/dataset_statistics.py CONFIG --as-stored, and give value_range'),
+        (17000, None, None),
         (65535, None, None),
     ],
 )
