@@ -125,13 +125,26 @@ def read_map(path: str, key: str, kind: str) -> np.ndarray:
         values = _read(path, key, kind)
     except (OSError, SyntaxError, EOFError, KeyError, ValueError) as error:
         raise ValueError(f'map {path!r} cannot be read as {kind}: {" ".join(str(error).split())}') from error
-    if values.ndim != 2 or not (np.issubdtype(values.dtype, np.number) or values.dtype == bool):
-        raise ValueError(f'map {path!r} has the shape {values.shape} and type {values.dtype}; expected (H, W) numbers')
+    if values.ndim != 2 or values.dtype.kind not in 'buif':
+        raise ValueError(
+            f'map {path!r} has the shape {values.shape} and type {values.dtype}; expected (H, W) numbers, whole or real'
+        )
     if kind == 'scores':
         scores = values.astype(np.float32)
         if not np.isfinite(scores).all():
             raise ValueError(f'map {path!r} holds values that are not finite; scores must be finite numbers')
         return scores
+    if values.dtype.kind == 'f' and not np.isfinite(values).all():
+        raise ValueError(
+            f'map {path!r} holds {np.count_nonzero(~np.isfinite(values))} values that are not finite; labels are whole '
+            'numbers: where NaN means "no label", save a number, and name it in background of SemanticMask'
+        )
+    limits = np.iinfo(np.int64)
+    # 2**63 as a float: the largest int64 is no float.
+    if values.dtype.kind in 'uf' and values.size and (values.max() >= 2.0**63 or values.min() < limits.min):
+        raise ValueError(
+            f'map {path!r} holds numbers beyond those of 64 bits; save labels from {limits.min} to {limits.max}'
+        )
     labels = values.astype(np.int64)
     if not np.array_equal(labels, values):
         raise ValueError(f"map {path!r} holds fractions; labels are whole numbers (for scores, set kind='scores')")

@@ -123,6 +123,17 @@ def test_what_does_not_fit_is_refused(transform, write, tmp_path):
     write(np.array([['a']]), '.npy')
     with pytest.raises(ValueError, match=r'expected \(H, W\) numbers'):
         load(transform, path, suffix='.npy')
+    write(np.where(LABELS == 3, np.nan, 1.0), '.npy')
+    with pytest.raises(ValueError, match='holds 1 values that are not finite.*background of SemanticMask'):
+        load(transform, path, suffix='.npy')
+    for kind in ('labels', 'scores'):
+        write(np.ones((4, 6), complex), '.npy')
+        with pytest.raises(ValueError, match=r'type complex128; expected \(H, W\) numbers, whole or real'):
+            load(transform, path, suffix='.npy', kind=kind)
+    for large in (np.full((4, 6), 2**64 - 1, np.uint64), np.full((4, 6), 1e300)):
+        write(large, '.npy')
+        with pytest.raises(ValueError, match='beyond those of 64 bits'):
+            load(transform, path, suffix='.npy')
     for ending in ('.png', '.npy', '.npz', '.tif'):
         (tmp_path / f'image{ending}').write_bytes(b'nothing')
         with pytest.raises(ValueError, match='cannot be read as labels'):
