@@ -16,13 +16,14 @@ from mmengine.hub import get_config
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.preflight import forget_missing_resume, merge_options, prepare
+from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
 # What MMEngine reads from a config beside the arguments of its Runner.
@@ -169,7 +170,7 @@ def train(cfg: Config) -> Runner:
         The Runner, after training.
 
     Raises:
-        ValueError: If the training images do not fill one batch.
+        ValueError: If the training images do not fill one batch, or settings of sampler or validation cannot work.
     """
     forget_missing_resume(cfg)
     runner = build_runner(cfg)
@@ -181,10 +182,10 @@ def train(cfg: Config) -> Runner:
             f'{max(1, len(loader.dataset) // runner.world_size)} (with --auto-scale-lr), or less'
         )
     _check_endless_samplers(runner)
-    _check_validation(runner)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    check_validation(runner.val_loop, model)
     _check_resumed(runner)
     prepare(runner)
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
     runner.train()
     return runner
@@ -201,16 +202,6 @@ def _check_endless_samplers(runner: Runner) -> None:
     if runner.val_loop is not None and isinstance(runner.val_dataloader.sampler, InfiniteSeededSampler):
         raise ValueError(
             "InfiniteSeededSampler has no end; use dict(type='SeededSampler', shuffle=False) in val_dataloader"
-        )
-
-
-def _check_validation(runner: Runner) -> None:
-    """Refuses to validate a model without decoder, before an epoch is spent."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    if type(runner.val_loop) is ValLoop and isinstance(model, SimMIM) and model.head is None:
-        raise ValueError(
-            'validation asks for reconstructions, of which a model with companion.alone=True makes none; set '
-            'val_dataloader, val_cfg and val_evaluator to None, or add --no-validate'
         )
 
 

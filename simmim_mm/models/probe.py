@@ -165,15 +165,23 @@ def check_channels(backbone: nn.Module, stem: nn.Module, channels: int) -> None:
     """Checks that the stem's first convolution takes the images' channels.
 
     Raises:
-        ValueError: If it does not.
+        ValueError: If it does not, or is a later layer.
     """
     convolution = next((module for module in stem.modules() if isinstance(module, nn.Conv2d)), None)
-    if convolution is not None and convolution.in_channels != channels:
+    if convolution is None or convolution.in_channels == channels:
+        return
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    if convolution is not first:
         raise ValueError(
-            f'the images have {channels} channels (as many as data_preprocessor has means), but '
-            f'{type(backbone).__name__} takes {convolution.in_channels}; change model.backbone.in_channels, or mean '
-            'and std of the data_preprocessor'
+            f'the images have {channels} channels, but the stem that was found in {type(backbone).__name__} takes '
+            f'{convolution.in_channels}: it is no first layer; change masker.stem to the module that makes tokens of '
+            'the image'
         )
+    raise ValueError(
+        f'the images have {channels} channels (as many as data_preprocessor has means), but '
+        f'{type(backbone).__name__} takes {convolution.in_channels}; change model.backbone.in_channels, or mean '
+        'and std of the data_preprocessor'
+    )
 
 
 @contextmanager

@@ -187,6 +187,17 @@ def test_an_unknown_backbone_trains_with_its_stem_named(build_model):
             dict(backbone=dict(type=Backbone)),
             ['tokens of Backbone come from is not known', 'SwinTransformer', "stem='patch_embed'"],
         ),
+        (
+            dict(backbone=dict(type='mmpretrain.ResNet', depth=18), masker=dict(type='TokenMasker', stem='layer2')),
+            ['the images have 3 channels', 'ResNet takes 64', 'no first layer', 'change masker.stem'],
+        ),
+        (
+            dict(
+                backbone=dict(type='mmpretrain.ResNet', depth=18, in_channels=5),
+                masker=dict(type='TokenMasker', stem='conv1'),
+            ),
+            ['the images have 3 channels', 'ResNet takes 5', 'change model.backbone.in_channels'],
+        ),
         (dict(masker=dict(type='TokenMasker', stem='patch')), ["stem='patch'", 'patch_embed', 'masker.stem']),
         (
             dict(backbone=dict(type=Backbone, kind='no stem'), masker=dict(type='TokenMasker', stem='embed')),

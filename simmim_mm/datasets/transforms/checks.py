@@ -39,22 +39,26 @@ def check_pipeline(transforms: Iterable) -> None:
             another package before a mask follows it; if an image is cropped or flipped after its mask is drawn; or if
             two steps make the mask, or the map, of one name.
     """
-    for steps in _alternatives(transforms):
+    for steps in alternatives(transforms):
         _check_sizes(steps)
         _check_names(steps)
         _check_masks_come_last(steps)
         _check_maps(steps)
 
 
-def _alternatives(transforms: Iterable) -> list[list]:
-    """All that a pipeline may do, without the transforms that only hold others."""
+def alternatives(transforms: Iterable) -> list[list]:
+    """All that a pipeline may do: lists of its steps, without the transforms that only hold others.
+
+    Args:
+        transforms: Built transforms, in order.
+    """
     options: list[list[list]] = []
     for step in transforms:
         inner = getattr(step, 'transforms', None)
         if isinstance(step, RandomChoice):
-            options.append([way for branch in step.transforms for way in _alternatives(branch)])
+            options.append([way for branch in step.transforms for way in alternatives(branch)])
         elif isinstance(inner, Iterable) and not isinstance(step, MaskGenerator):
-            options.append(_alternatives(inner))
+            options.append(alternatives(inner))
         else:
             options.append([[step]])
     return [list(itertools.chain(*ways)) for ways in itertools.product(*options)]
