@@ -142,7 +142,7 @@ def test_a_list_has_no_names():
 @pytest.mark.parametrize(
     ('part', 'message'),
     [
-        (dict(neck=dict(type='MLPDecoder', hiden=3)), 'model.neck cannot be built: TypeError.*hiden'),
+        (dict(neck=dict(type='MLPDecoder', depth=3)), 'model.neck cannot be built: TypeError.*depth'),
         (dict(backbone={**VIT, 'arch': 'enormous'}), 'model.backbone cannot be built: AssertionError.*enormous'),
         (
             dict(backbone=dict(type='mmpretrain.TIMMBackbone', model_name='nope', features_only=True)),
