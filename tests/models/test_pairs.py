@@ -116,7 +116,7 @@ def test_a_perfect_prediction_is_drawn_as_the_target(build_model, parts, target,
 
 
 @pytest.mark.parametrize('loss', LOSSES)
-@pytest.mark.parametrize('target', ['pixels', 'hog', 'features', 'bins', 'clusters'])
+@pytest.mark.parametrize('target', ['pixels', 'patches', 'windows', 'hog', 'features', 'bins', 'clusters'])
 def test_scoring_is_one_graph(build_model, parts, target, loss):
     """Target and loss compile without a break, and give the eager loss."""
     if (target in LABELS) != (loss == 'CrossEntropyLoss') or (target != 'pixels' and loss in REGRESSIONS[1:]):

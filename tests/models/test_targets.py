@@ -42,6 +42,44 @@ def test_patch_norm_equals_a_loop_over_patches():
     assert np.abs(target.numpy() - expected).max() < 1e-9
 
 
+@pytest.mark.parametrize('options', [dict(norm='window', norm_size=5), dict(norm='patch', norm_size=4)])
+@pytest.mark.parametrize(
+    ('level', 'contrast'), [(2.64, 0.0), (-2.1, 0.004), (100.0, 0.01), (-1.988, 0.0003), (1000.0, 1.0)]
+)
+def test_little_contrast_is_not_lost(options, level, contrast):
+    """A flat region far from 0 beside a lively one, in fp32: equal to the formula in float64; a constant one is 0."""
+    rng = np.random.default_rng(0)
+    image = (level + contrast * rng.normal(size=(1, 2, 24, 24))).astype(np.float32)
+    image[..., 16:] = rng.normal(size=(1, 2, 24, 8))
+    target = PixelTarget(2, **options)
+    made = target(torch.from_numpy(image))
+    assert made.dtype == torch.float32
+    expected = np.empty((2, 24, 24))
+    exact = image[0].astype(np.float64)
+    if options['norm'] == 'window':
+        for row, column, window in windows(exact, 5):
+            mean, variance = window.mean(axis=(1, 2)), window.var(axis=(1, 2), ddof=1)
+            expected[:, row, column] = (exact[:, row, column] - mean) / np.sqrt(variance + 1e-6)
+    else:
+        for row, column in np.ndindex(6, 6):
+            place = (slice(None), slice(4 * row, 4 * row + 4), slice(4 * column, 4 * column + 4))
+            expected[place] = (exact[place] - exact[place].mean()) / np.sqrt(exact[place].var(ddof=1) + 1e-6)
+    assert np.abs(made[0].numpy() - expected).max() < 1e-6
+    if contrast == 0:
+        assert made[..., :13].abs().max() < 1e-6
+    shown = target.to_images(made, torch.from_numpy(image))
+    assert shown.dtype == torch.float32
+    assert np.abs(shown.numpy() - image).max() <= 1e-6 * max(1, abs(level))
+
+
+def test_a_window_of_one_position_has_no_deviation():
+    """A map of a single position: 0, not 0 / 0; and pictures are its image."""
+    target = PixelTarget(3, stride=32, norm='window', norm_size=47)
+    images = torch.full((2, 3, 32, 32), 1.5)
+    assert target(images).abs().max() == 0
+    assert torch.equal(target.to_images(target(images), images), images)
+
+
 @pytest.mark.parametrize('stride', [2, 4, 32])
 def test_a_lower_resolution_is_a_mean_over_squares(stride):
     image = np.random.default_rng(0).normal(size=(3, 64, 96))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -74,3 +75,8 @@ def enlarge(maps: Tensor, stride: int) -> Tensor:
 def shrink(images: Tensor, stride: int) -> Tensor:
     """Means over squares: (B, C, H, W) becomes (B, C, H / stride, W / stride)."""
     return F.avg_pool2d(images, stride) if stride > 1 else images
+
+
+def widen(maps: Tensor) -> Tensor:
+    """The same in float64, where the device has it; for sums in which fp32 would lose what is looked for."""
+    return maps if maps.device.type == 'mps' else maps.to(torch.float64)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.targets.base import Target, enlarge, shrink
+from simmim_mm.models.targets.base import Target, enlarge, shrink, widen
 from simmim_mm.options import check_whole, is_whole
 from simmim_mm.registry import MODELS
 
@@ -67,7 +68,8 @@ class PixelTarget(Target):
         if self.norm is None:
             return target
         mean, deviation = self._statistics(target)
-        return (target - mean) / deviation
+        # The difference in the precision of the mean: that of a flat region is as small as the mean's rounding in fp32.
+        return ((target.to(mean) - mean) / deviation).to(target)
 
     def to_images(self, estimate: Tensor, images: Tensor) -> Tensor:
         """Turns a predicted map into images, for pictures.
@@ -84,7 +86,7 @@ class PixelTarget(Target):
         """
         if self.norm is not None:
             mean, deviation = self._statistics(shrink(images, self.stride))
-            estimate = estimate * deviation + mean
+            estimate = (estimate.to(mean) * deviation + mean).to(estimate)
         return enlarge(estimate, self.stride)
 
     def _statistics(self, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,16 +105,24 @@ def window_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
         size: Side of the window, odd.
 
     Returns:
-        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, C, H, W).
+        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, C, H, W), in float64 where the device has it. The variance
+        of a window that holds one position is 0.
     """
 
-    def window_mean(values: Tensor, count_include_pad: bool = False) -> Tensor:
-        return F.avg_pool2d(values, size, stride=1, padding=size // 2, count_include_pad=count_include_pad)
+    def window_sum(values: Tensor) -> Tensor:
+        # Two passes over lines: 2 * size additions a position instead of size ** 2.
+        rows = F.avg_pool2d(values, (size, 1), stride=1, padding=(size // 2, 0), divisor_override=1)
+        return F.avg_pool2d(rows, (1, size), stride=1, padding=(0, size // 2), divisor_override=1)
 
-    mean = window_mean(maps)
-    count = window_mean(maps.new_ones(1, 1, *maps.shape[-2:]), count_include_pad=True) * size**2
-    variance = (window_mean(maps.square()) - mean.square()) * (count / (count - 1))
-    return mean, (variance.clamp(min=0) + EPSILON).sqrt()
+    maps = widen(maps)
+    # Mean of squares less square of the mean: of numbers far from 0, their difference is lost in rounding. So numbers
+    # are taken from the mean of the image first, and in float64: a region may be far from that.
+    centre = maps.mean(dim=(2, 3), keepdim=True)
+    shifted = maps - centre
+    count = window_sum(torch.ones_like(maps[:1, :1]))
+    mean = window_sum(shifted) / count
+    variance = (window_sum(shifted.square()) / count - mean.square()) * (count / (count - 1).clamp(min=1))
+    return mean + centre, (variance.clamp(min=0) + EPSILON).sqrt()
 
 
 def patch_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -123,7 +133,7 @@ def patch_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
         size: Side of a patch; must divide H and W.
 
     Returns:
-        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, 1, H, W).
+        Mean and ``sqrt(unbiased variance + 1e-6)``, both (B, 1, H, W), in float64 where the device has it.
 
     Raises:
         ValueError: If the patches do not tile the map.
@@ -131,7 +141,7 @@ def patch_statistics(maps: Tensor, size: int) -> tuple[Tensor, Tensor]:
     height, width = maps.shape[-2:]
     if height % size or width % size:
         raise ValueError(f'norm_size={size} of PixelTarget does not divide the {height}x{width} target; change it')
-    patches = maps.unflatten(-1, (-1, size)).unflatten(-3, (-1, size))  # (B, C, h, size, w, size)
+    patches = widen(maps).unflatten(-1, (-1, size)).unflatten(-3, (-1, size))  # (B, C, h, size, w, size)
     dims = (1, 3, 5)
     mean = patches.mean(dim=dims, keepdim=True)
     deviation = (patches.var(dim=dims, keepdim=True) + EPSILON).sqrt()
