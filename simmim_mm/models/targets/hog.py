@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from simmim_mm.models.targets.base import Target
+from simmim_mm.models.targets.base import Target, widen
 from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
@@ -66,10 +66,14 @@ class HOGTarget(Target):
     def forward(self, images: Tensor) -> Tensor:
         """Histograms (B, channels, H / cell_size, W / cell_size) of images (B, C, H, W)."""
         rows, columns = gradients(images)
+        rounding = gradient_rounding(images)
         if self.channel == 'max':
-            strongest = torch.hypot(rows, columns).argmax(dim=1, keepdim=True)
-            rows, columns = rows.gather(1, strongest), columns.gather(1, strongest)
-        histograms = direction_histograms(rows, columns, self.orientations, self.stride)  # (B, C, n, h, w)
+            magnitude = torch.hypot(rows, columns)
+            # The first of those that are equal but for rounding, as scikit-image takes it.
+            most = (magnitude - rounding).amax(dim=1, keepdim=True)
+            strongest = (magnitude + rounding >= most).int().argmax(dim=1, keepdim=True)
+            rows, columns, rounding = (each.gather(1, strongest) for each in (rows, columns, rounding))
+        histograms = direction_histograms(rows, columns, rounding, self.orientations, self.stride)  # (B, C, n, h, w)
         return normalise(histograms, self.norm).flatten(1, 2)
 
     def to_pictures(self, maps: Tensor, images: Tensor) -> Tensor:
@@ -108,28 +112,48 @@ def gradients(images: Tensor) -> tuple[Tensor, Tensor]:
     return rows, columns
 
 
-def direction_histograms(rows: Tensor, columns: Tensor, orientations: int, cell_size: int) -> Tensor:
+def gradient_rounding(images: Tensor) -> Tensor:
+    """How far the two gradients of a pixel can be from equal when those of the stored image are.
+
+    Each normalised pixel has been rounded twice, by half a unit in its last place, and each difference once.
+
+    Args:
+        images: (B, C, H, W)
+
+    Returns:
+        (B, C, H, W)
+    """
+    sizes = F.pad(images.abs(), (1, 1, 1, 1))
+    around = sizes[..., 2:, 1:-1] + sizes[..., :-2, 1:-1] + sizes[..., 1:-1, 2:] + sizes[..., 1:-1, :-2]
+    return around * (2 * torch.finfo(images.dtype).eps)
+
+
+def direction_histograms(rows: Tensor, columns: Tensor, rounding: Tensor, orientations: int, cell_size: int) -> Tensor:
     """Sums gradient magnitudes by direction over square cells, over the number of pixels of a cell.
 
     Args:
         rows: (B, C, H, W), gradient down the rows.
         columns: (B, C, H, W), gradient along the columns.
+        rounding: (B, C, H, W), difference of their sizes up to which they are taken as equal.
         orientations: Bins over 180 degrees.
         cell_size: Pixels per side of a cell; must divide H and W.
 
     Returns:
         (B, C, orientations, H / cell_size, W / cell_size)
     """
-    # In float64 (where the device has it): many pixels of 8-bit images lie on a bound but for the rounding of the
-    # normalisation, and fp32 would put them elsewhere than scikit-image does.
-    exact = torch.float32 if rows.device.type == 'mps' else torch.float64
-    angle = torch.atan2(rows.to(exact), columns.to(exact))
+    # In float64, for what lies next to a bound.
+    down, along = widen(rows), widen(columns)
+    # Directions between whole numbers meet bounds at multiples of 45 degrees alone, as all other bounds have irrational
+    # tangents. Many pixels of 8-bit images lie on the diagonals but for the rounding of the normalisation, which would
+    # put them into either bin.
+    down = torch.where((down.abs() - along.abs()).abs() <= rounding, along.abs() * down.sign(), down)
+    angle = torch.atan2(down, along)
     angle = torch.where(angle < 0, angle + math.pi, angle)
     # The nudge lets an angle that is a bound, but for the rounding of atan2, fall into the upper bin. Exactly level
     # gradients are in the first bin, whichever of 0 and 180 degrees atan2 made of them.
     nudge = 4 * torch.finfo(angle.dtype).eps * orientations
     position = (angle * (orientations / math.pi) + nudge).floor().clamp(max=orientations - 1)
-    position = torch.where(rows == 0, 0, position)
+    position = torch.where(down == 0, 0, position)
     magnitude = torch.hypot(rows, columns)
     return torch.stack(
         [F.avg_pool2d(torch.where(position == number, magnitude, 0), cell_size) for number in range(orientations)],
