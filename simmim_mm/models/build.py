@@ -92,7 +92,11 @@ def build_head(cfg: dict[str, Any] | None, preprocessor: Any, stride: int, image
     head: Any = build_derived(
         cfg or dict(type='simmim_mm.ReconstructionHead'),
         'head',
-        optional=dict(pixel_range=_pixel_range(preprocessor), image_hw=image_hw),
+        optional=dict(
+            pixel_range=_pixel_range(preprocessor),
+            image_hw=image_hw,
+            raw_range=getattr(preprocessor, 'value_range', None),
+        ),
         image_channels=preprocessor.channels,
     )
     if stride % head.target.stride:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from simmim_mm.models import ColorBinTarget, ColorClusterTarget, MaskedImagePreprocessor
+from simmim_mm.models import ColorBinTarget, ColorClusterTarget, MaskedImagePreprocessor, ReconstructionHead
 from simmim_mm.models.targets import colour_clusters
 
 STATISTICS = {
@@ -76,6 +76,66 @@ def test_other_depths_and_values_out_of_range():
     target = ColorBinTarget(1, limits, bins=256, levels=65536)
     assert torch.equal(target(images).flatten(), values // 256)
     assert target(torch.tensor([[[[-50.0, 50.0]]]])).flatten().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize('bins', [2, 8, 256, 1000, 65535, 65536])
+@pytest.mark.parametrize(('mean', 'std'), [(32767.5, 16383.75), (1200.3, 777.7)])
+def test_all_values_of_16_bits(mean, std, bins):
+    """Each of 65536, normalised, against v * bins // 65536; and without the number of levels, which follows."""
+    preprocessor = MaskedImagePreprocessor([mean], [std], value_range=(0, 65535))
+    values = torch.arange(65536).view(1, 1, 256, 256)
+    images = preprocessor(dict(inputs=values.float()))['inputs']
+    limits = tuple(side.tolist() for side in preprocessor.normalised_range())
+    for options in (dict(levels=65536), dict(raw_range=preprocessor.value_range)):
+        target = ColorBinTarget(1, limits, bins=bins, **options)
+        assert torch.equal(target(images), values * bins // 65536)
+    squares = values.view(1, 1, 16, 16, 16, 16).sum(dim=(3, 5)) * bins // (65536 * 256)
+    assert torch.equal(ColorBinTarget(1, limits, bins=bins, stride=16, **options)(images), squares)
+
+
+@pytest.mark.parametrize(
+    ('value_range', 'levels'), [((0, 255), 256), ((0, 65535), 65536), ((0, 4095), 4096), ((0, 1), None), (None, 256)]
+)
+def test_levels_follow_from_the_range_of_the_model(build_model, value_range, levels):
+    """The number of whole numbers of 8 to 16 bits; any value for others, in equal bins over the range."""
+    preprocessor = dict(type='MaskedImagePreprocessor', channels=3, value_range=value_range)
+    cfg = dict(type='ColorBinTarget', bins=8, stride=4)
+    parts = dict(loss=dict(type='CrossEntropyLoss'), type='ReconstructionHead')
+    model = build_model(data_preprocessor=preprocessor, head=dict(target=cfg, **parts))
+    assert model.head.target.levels == levels
+    if levels is None:
+        shares = torch.arange(16).repeat_interleave(4).div(16).expand(1, 3, 64, 64).contiguous()
+        images = model.data_preprocessor(dict(inputs=shares))['inputs']
+        labels = model.head.target(images)
+        assert torch.equal(labels[0, 0, 0], torch.arange(16) // 2)
+        shown = model.data_preprocessor.denormalise(model.head.target.to_images(labels, images))
+        torch.testing.assert_close(shown[0, 0, 0, ::8], (torch.arange(8) + 0.5) / 8)
+        return
+    wrong = 256 if levels != 256 else 65536
+    with pytest.raises(
+        ValueError, match=rf'levels={wrong} of ColorBinTarget contradicts value_range=\(0, {levels - 1}'
+    ):
+        build_model(data_preprocessor=preprocessor, head=dict(target=dict(cfg, levels=wrong), **parts))
+
+
+def test_clusters_of_other_values_are_refused(build_model, colour_file):
+    """Colours of 16 bits say nothing of a model of 0 to 10000; of its own range, a colour is itself."""
+
+    def build(value_range, file):
+        target = dict(type='ColorClusterTarget', clusters=file)
+        return build_model(
+            data_preprocessor=dict(type='MaskedImagePreprocessor', channels=3, value_range=value_range),
+            head=dict(type='ReconstructionHead', target=target, loss=dict(type='CrossEntropyLoss')),
+        )
+
+    centres = [[1000.0] * 3, [5000.0] * 3, [9000.0] * 3]
+    with pytest.raises(ValueError, match=r'values from 0 to 65535, and those of the model are from 0 to 10000'):
+        build((0, 10000), colour_file(centres, value_range=(0, 65535)))
+    with pytest.raises(ValueError, match=r'values from 0 to 65535, and those of the model are from 0 to 255'):
+        build(None, colour_file(centres, value_range=(0, 65535)))
+    model = build((0, 10000), colour_file(centres, value_range=(0.002, 10000.003)))  # as rounded in fp32
+    images = model.data_preprocessor(dict(inputs=torch.full((1, 3, 64, 64), 5000.0)))['inputs']
+    assert model.head.target(images).unique().tolist() == [1]
 
 
 @pytest.mark.parametrize('shape', [(7, 3), (64, 13), (2, 1)])
@@ -162,8 +222,23 @@ def test_wrong_numbers_of_bins_are_refused(value):
     if value not in (1, 257):
         with pytest.raises(ValueError, match='stride=.* of ColorBinTarget must be a whole number from 1'):
             ColorBinTarget(1, ([0.0], [1.0]), stride=value)
-        with pytest.raises(ValueError, match='levels=.* of ColorBinTarget must be a whole number from 2'):
-            ColorBinTarget(1, ([0.0], [1.0]), levels=value)
+
+
+@pytest.mark.parametrize('value', ['8', -1, 0, 1, 2.5, True, float('nan'), 65537, 2**24])
+def test_wrong_numbers_of_levels_are_refused(value):
+    with pytest.raises(ValueError, match='levels=.* of ColorBinTarget must be a whole number from 2 to 65536'):
+        ColorBinTarget(1, ([0.0], [1.0]), levels=value)
+
+
+@pytest.mark.parametrize('value', [5, 'ab', (1, 0), (0, float('nan')), (0, 1, 2), (None, 1)])
+def test_wrong_raw_ranges_are_refused(value, colour_file):
+    for owner, build in (
+        ('ColorBinTarget', lambda **more: ColorBinTarget(1, ([0.0], [1.0]), **more)),
+        ('ColorClusterTarget', lambda **more: ColorClusterTarget(1, ([0.0], [1.0]), colour_file([[0], [9]]), **more)),
+        ('ReconstructionHead', lambda **more: ReconstructionHead(1, **more)),
+    ):
+        with pytest.raises(ValueError, match=f'raw_range=.* of {owner} must be .lowest, highest'):
+            build(raw_range=value)
 
 
 @pytest.mark.parametrize('limits', [5, 'ab', ([0.0], [1.0]), ([0.0] * 3, [0.0] * 3), ([0] * 3, [float('nan')] * 3)])

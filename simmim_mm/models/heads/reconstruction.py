@@ -13,7 +13,7 @@ from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import Cells, gather_cells, hidden_weight
 from simmim_mm.models.derive import build_derived, check_config
 from simmim_mm.models.heads.pairs import check_pair, check_part
-from simmim_mm.models.targets.pixel_range import check_pixel_range
+from simmim_mm.models.targets.pixel_range import check_pixel_range, check_raw_range
 from simmim_mm.options import is_number
 from simmim_mm.registry import MODELS
 
@@ -32,9 +32,10 @@ class ReconstructionHead(BaseModule):
     An empty mask gives 0.
 
     Args:
-        image_channels: Channels of the images. SimMIM finds out this one and the next two.
+        image_channels: Channels of the images. SimMIM finds out this one and the next three.
         pixel_range: Lowest and highest pixel value of each channel, normalised; for targets that need it.
         image_hw: (H, W) of the images; for targets that need it.
+        raw_range: Lowest and highest pixel value before the normalisation; for targets that need it.
         target: Config of the target.
         loss: Config of the loss.
         area: ``'hidden'`` to score hidden positions, ``'all'`` for visible ones too (table 4 of the paper).
@@ -65,6 +66,7 @@ class ReconstructionHead(BaseModule):
         visible_weight: float | None = None,
         channel_weights: Sequence[float] | None = None,
         init_cfg: dict | None = None,
+        raw_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         if area not in ('hidden', 'all'):
@@ -82,6 +84,7 @@ class ReconstructionHead(BaseModule):
             check_pixel_range(pixel_range, image_channels, 'ReconstructionHead')
         if image_hw is not None:
             check_size(image_hw, 'image_hw')
+        check_raw_range(raw_range, 'ReconstructionHead')
         self.area = area
         self.visible_weight = 1.0 if visible_weight is None else float(visible_weight)
         for slot, cfg in (('target', target), ('loss', loss)):
@@ -90,7 +93,7 @@ class ReconstructionHead(BaseModule):
         self.target = build_derived(
             target or dict(type='simmim_mm.PixelTarget'),
             'head.target',
-            optional=dict(pixel_range=pixel_range, image_hw=image_hw),
+            optional=dict(pixel_range=pixel_range, image_hw=image_hw, raw_range=raw_range),
             image_channels=image_channels,
         )
         check_part(self.target, 'target')

@@ -15,7 +15,7 @@ class Target(BaseModule):
 
     A subclass implements :meth:`forward`, sets ``channels`` and ``stride``, and has :meth:`to_images`, or sets
     ``shows_images = False`` and has :meth:`to_pictures`. Its constructor takes ``image_channels``, and may take
-    ``pixel_range`` and ``image_hw``, which the head hands on from the model.
+    ``pixel_range``, ``raw_range`` and ``image_hw``, which the head hands on from the model.
 
     Attributes:
         channels: Channels of the target.

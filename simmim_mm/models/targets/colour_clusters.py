@@ -6,13 +6,14 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
 from simmim_mm.models.targets.base import Target, enlarge, shrink
 from simmim_mm.models.targets.cluster_file import load_clusters
-from simmim_mm.models.targets.pixel_range import PixelRange
+from simmim_mm.models.targets.pixel_range import PixelRange, check_raw_range
 from simmim_mm.options import check_whole
 from simmim_mm.registry import MODELS
 
@@ -31,15 +32,17 @@ class ColorClusterTarget(Target):
     that is loaded take the place of the file's, and a warning says so where they differ.
 
     Args:
-        image_channels: Channels of the images. SimMIM finds out this one and the next.
+        image_channels: Channels of the images. SimMIM finds out this one, the next and ``raw_range``.
         pixel_range: Lowest and highest pixel value of each channel, normalised.
         clusters: File that the tool wrote.
         stride: Pixels per side of a position; means over squares are labelled where it is above 1. Must divide the
             encoder's stride.
+        raw_range: Lowest and highest pixel value before the normalisation, to compare with the file's; None if it is
+            not known.
 
     Raises:
         FileNotFoundError: If there is no such file, with the command that makes it.
-        ValueError: If an argument is out of range, or the file is of images of other channels.
+        ValueError: If an argument is out of range, or the file is of images of other channels or values.
     """
 
     centres: Tensor
@@ -50,6 +53,7 @@ class ColorClusterTarget(Target):
         pixel_range: Sequence[Sequence[float]] | None = None,
         clusters: str = '',
         stride: int = 1,
+        raw_range: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         check_whole(image_channels, 'image_channels', 'ColorClusterTarget')
@@ -61,6 +65,7 @@ class ColorClusterTarget(Target):
                 f'the colours in {clusters!r} have {loaded.centres.shape[1]} channels, and the images '
                 f'{image_channels}; make others of these images: python tools/cluster_colours.py CONFIG --out FILE'
             )
+        _check_values(loaded.value_range, check_raw_range(raw_range, 'ColorClusterTarget'), clusters)
         low, high = loaded.value_range
         self.file = clusters
         self.channels = 1
@@ -91,6 +96,21 @@ class ColorClusterTarget(Target):
                 level=logging.WARNING,
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _check_values(found: np.ndarray, raw_range: tuple[float, float] | None, clusters: str) -> None:
+    """Refuses colours in other units: as shares of their range, they would stand for other colours."""
+    if raw_range is None:
+        return
+    wanted = np.array(raw_range).reshape(2, 1)
+    # The file's numbers have been normalised and back, in fp32.
+    if (np.abs(found - wanted) > 1e-4 * (raw_range[1] - raw_range[0])).any():
+        low, high = found.min(axis=1)[0], found.max(axis=1)[1]
+        raise ValueError(
+            f'the colours in {clusters!r} are of pixel values from {low:g} to {high:g}, and those of the model are from '
+            f'{raw_range[0]:g} to {raw_range[1]:g} (value_range of data_preprocessor); make others of these images: '
+            'python tools/cluster_colours.py CONFIG --data-root FOLDER --out FILE'
+        )
 
 
 def nearest(points: Tensor, centres: Tensor) -> Tensor:

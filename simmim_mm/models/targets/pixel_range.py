@@ -37,6 +37,30 @@ def check_pixel_range(pixel_range: Any, channels: int, owner: str) -> tuple[list
     return list(sides[0]), list(sides[1])
 
 
+def check_raw_range(raw_range: Any, owner: str) -> tuple[float, float] | None:
+    """Checks lowest and highest value before the normalisation, or None for not known.
+
+    Args:
+        raw_range: What was given.
+        owner: Whose it is, for the message.
+
+    Returns:
+        Two numbers, or None.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if raw_range is None:
+        return None
+    pair = list(raw_range) if isinstance(raw_range, list | tuple) else []
+    if len(pair) != 2 or not all(map(is_number, pair)) or pair[0] >= pair[1]:
+        raise ValueError(
+            f'raw_range={raw_range!r} of {owner} must be (lowest, highest) value of the pixels before they are '
+            'normalised; delete it, as it follows from value_range of the data_preprocessor'
+        )
+    return float(pair[0]), float(pair[1])
+
+
 class PixelRange(nn.Module):
     """Maps normalised pixels to shares of the range of pixel values, and back. Not in checkpoints.
 
