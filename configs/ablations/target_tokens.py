@@ -1,6 +1,7 @@
 """Ablation of the prediction target (table 5 of arXiv 2111.09886): tokens of DALL-E's tokenizer, as in BEiT.
 
-Prepare:  the tokenizer's weights, dalle_encoder.pth, whose address stands in mmpretrain's BEiT configs
+Prepare:  the tokenizer's weights, as data/dalle_encoder.pth:
+          https://mmassets.onedl.ai/mmselfsup/1.x/target_generator_ckpt/dalle_encoder.pth
 Run:      bash tools/dist_train.sh configs/ablations/target_tokens.py 8
 Else:     as in simmim_swin_base.py.
 """

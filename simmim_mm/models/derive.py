@@ -28,7 +28,7 @@ def with_channels(backbone: dict[str, Any], channels: int) -> dict[str, Any]:
     check_config(backbone, 'backbone')
     if any(name in backbone for name in CHANNEL_ARGUMENTS):
         return backbone
-    accepted = accepted_arguments(_constructor(backbone))
+    accepted = accepted_arguments(find_class(backbone))
     return next(({**backbone, name: channels} for name in CHANNEL_ARGUMENTS if name in accepted), backbone)
 
 
@@ -50,7 +50,7 @@ def build_derived(cfg: dict[str, Any], slot: str, optional: Mapping[str, Any] | 
     check_config(cfg, slot)
     known = {name: value for name, value in (optional or {}).items() if value is not None}
     if known:
-        taken = accepted_arguments(_constructor(cfg))
+        taken = accepted_arguments(find_class(cfg))
         facts.update({name: value for name, value in known.items() if name in taken})
     for name, value in facts.items():
         if name in cfg and cfg[name] != value:
@@ -99,7 +99,7 @@ def accepted_arguments(constructor: Callable) -> set[str]:
     return names
 
 
-def _constructor(cfg: Mapping[str, Any]) -> Callable:
+def find_class(cfg: Mapping[str, Any]) -> Callable:
     """What builds a config, looked up as the registry does."""
     if not isinstance(cfg['type'], str):
         return cfg['type']

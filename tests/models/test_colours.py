@@ -201,8 +201,11 @@ def test_a_checkpoint_brings_its_own_colours(colour_file, caplog):
 def test_files_that_do_not_fit_are_refused(colour_file, tmp_path):
     """Missing (with the command that makes it), of other channels, damaged, or no name at all."""
     limits = ([0.0] * 3, [1.0] * 3)
-    with pytest.raises(FileNotFoundError, match=r'make it with: python tools/cluster_colours.py CONFIG.*--out no.npz'):
-        ColorClusterTarget(3, limits, clusters='no.npz')
+    with pytest.raises(
+        FileNotFoundError,
+        match=r'make it with: python tools/cluster_colours.py CONFIG --data-root FOLDER .*--out \'my no.npz\'\n.*the config file',
+    ):
+        ColorClusterTarget(3, limits, clusters='my no.npz')
     with pytest.raises(ValueError, match=r'have 1 channels, and the images 3.*cluster_colours.py CONFIG'):
         ColorClusterTarget(3, limits, clusters=colour_file([[0.0], [255.0]]))
     (tmp_path / 'broken.npz').write_bytes(b'PK damaged')

@@ -144,7 +144,11 @@ def test_weights_that_are_not_the_teachers_are_refused(teacher, kind, message):
     [
         (dict(checkpoint=None), ValueError, 'without them it would be a random network'),
         (dict(checkpoint=5), ValueError, 'checkpoint=5 of model.head.target must be a file'),
-        (dict(checkpoint='nowhere.pth'), FileNotFoundError, 'nowhere.pth'),
+        (
+            dict(checkpoint='nowhere.pth'),
+            FileNotFoundError,
+            "'nowhere.pth'.*target.checkpoint must be the trained weights of the teacher .*VisionTransformer",
+        ),
         (dict(teacher=None), ValueError, 'model.head.target.teacher=None is no config'),
         (dict(teacher='mmpretrain.ResNet'), ValueError, 'is no config'),
         (dict(norm='batch'), ValueError, "norm='batch' of FeatureTarget is unknown; use 'layer' or None"),

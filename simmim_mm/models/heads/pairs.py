@@ -43,8 +43,28 @@ def check_pair(target: nn.Module, loss: nn.Module) -> None:
     Raises:
         ValueError: If one is about labels and the other about numbers, or their numbers of labels differ.
     """
-    num_classes, takes_labels = getattr(target, 'num_classes', None), getattr(loss, 'takes_labels', False)
-    names = f'{type(loss).__name__} and {type(target).__name__} do not fit'
+    check_kinds(target, type(loss).__name__, getattr(loss, 'takes_labels', False))
+    num_classes = getattr(target, 'num_classes', None)
+    if num_classes is not None and loss.params_per_channel != num_classes:
+        raise ValueError(
+            f'{type(loss).__name__} and {type(target).__name__} do not fit: the target has {num_classes} labels, and '
+            f'the loss {loss.params_per_channel}; delete num_classes from model.head.loss'
+        )
+
+
+def check_kinds(target: nn.Module, loss_name: str, takes_labels: bool) -> None:
+    """Checks that target and loss are both about labels, or both about numbers; before the loss is built, too.
+
+    Args:
+        target: See :class:`~simmim_mm.models.targets.Target`.
+        loss_name: Name of the loss's class.
+        takes_labels: Whether it scores labels.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    num_classes = getattr(target, 'num_classes', None)
+    names = f'{loss_name} and {type(target).__name__} do not fit'
     if num_classes is not None and not takes_labels:
         raise ValueError(
             f'{names}: the target is one of {num_classes} labels, between which there is no distance; use '
@@ -54,9 +74,4 @@ def check_pair(target: nn.Module, loss: nn.Module) -> None:
         raise ValueError(
             f"{names}: the target is numbers, and the loss scores labels; use model.head.loss=dict(type='L1Loss'), or "
             "model.head.target=dict(type='ColorBinTarget')"
-        )
-    if takes_labels and loss.params_per_channel != num_classes:
-        raise ValueError(
-            f'{names}: the target has {num_classes} labels, and the loss {loss.params_per_channel}; delete num_classes '
-            'from model.head.loss'
         )

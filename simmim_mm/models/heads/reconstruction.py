@@ -11,8 +11,8 @@ from torch import Tensor
 
 from simmim_mm.datasets.transforms.geometry import check_size
 from simmim_mm.masking import Cells, gather_cells, hidden_weight
-from simmim_mm.models.derive import build_derived, check_config
-from simmim_mm.models.heads.pairs import check_pair, check_part
+from simmim_mm.models.derive import build_derived, check_config, find_class
+from simmim_mm.models.heads.pairs import check_kinds, check_pair, check_part
 from simmim_mm.models.targets.pixel_range import check_pixel_range, check_raw_range
 from simmim_mm.options import is_number
 from simmim_mm.registry import MODELS
@@ -98,9 +98,11 @@ class ReconstructionHead(BaseModule):
         )
         check_part(self.target, 'target')
         num_classes = getattr(self.target, 'num_classes', None)
-        self.loss_fn = build_derived(
-            loss or dict(type='simmim_mm.L1Loss'), 'head.loss', optional=dict(num_classes=num_classes)
-        )
+        loss = loss or dict(type='simmim_mm.L1Loss')
+        constructor: Any = find_class(loss)
+        if getattr(constructor, 'takes_labels', False):  # its constructor would miss the number of labels
+            check_kinds(self.target, constructor.__name__, takes_labels=True)
+        self.loss_fn = build_derived(loss, 'head.loss', optional=dict(num_classes=num_classes))
         check_part(self.loss_fn, 'loss')
         check_pair(self.target, self.loss_fn)
         self._set_channel_weights(channel_weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from typing import Any, NamedTuple
 
@@ -71,7 +72,8 @@ def load_clusters(path: str) -> ColourClusters:
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f'there is no file of colour clusters {os.fspath(path)!r} (seen from {os.getcwd()}); make it with: '
-            f'python tools/cluster_colours.py CONFIG --num-clusters 512 --out {os.fspath(path)}'
+            f'python tools/cluster_colours.py CONFIG --data-root FOLDER --num-clusters 512 '
+            f'--out {shlex.quote(os.fspath(path))}\n(CONFIG: the config file of this run; FOLDER: its training images)'
         )
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +58,12 @@ class FrozenTeacher:
             raise ValueError(
                 f'checkpoint={checkpoint!r} of model.head.target must be a file with the weights of the {slot}; '
                 'without them it would be a random network'
+            )
+        if not os.path.isfile(checkpoint):
+            raise FileNotFoundError(
+                f'there is no file {checkpoint!r} (seen from {os.getcwd()}), where model.head.target.checkpoint must be '
+                f'the trained weights of the {slot} {teacher["type"]}: a state dict, as torch.save writes it, with the '
+                f"network's own keys, or with {PREFIX!r} before them"
             )
         state = backbone_weights(read_checkpoint(checkpoint))
         network = MODELS.build(with_channels(teacher, channels))
