@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -51,6 +52,22 @@ def read_checkpoint(checkpoint: str) -> dict[str, torch.Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file holds no weights.
     """
+    return read_run(checkpoint)[0]
+
+
+def read_run(checkpoint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Reads the weights of a checkpoint, on the CPU, and what it says of its run.
+
+    Args:
+        checkpoint: The file.
+
+    Returns:
+        Weights by key; MMEngine's ``meta``, empty where there is none.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds no weights.
+    """
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(f'checkpoint {checkpoint!r} is no file (seen from {os.getcwd()})')
     try:
@@ -60,7 +77,8 @@ def read_checkpoint(checkpoint: str) -> dict[str, torch.Tensor]:
     state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f'{checkpoint!r} holds no weights by name; name a checkpoint that a run wrote')
-    return state
+    meta = loaded.get('meta')
+    return state, meta if isinstance(meta, dict) else {}
 
 
 def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:

@@ -20,9 +20,10 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.channels import spread_channels
-from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint
+from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.preflight import forget_missing_resume, merge_options, prepare
+from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
@@ -208,7 +209,8 @@ def _check_endless_samplers(runner: Runner) -> None:
 def _check_resumed(runner: Runner) -> None:
     """Refuses a checkpoint of another model, of which MMEngine would load what fits and go on.
 
-    One that only lends its weights (``load_from``) may be of another model, but not of images with other channels.
+    One of another target or loss has the same keys, and would go on towards something else. One that only lends its
+    weights (``load_from``) may be of another model, but not of images with other channels.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not runner._resume:
@@ -217,7 +219,9 @@ def _check_resumed(runner: Runner) -> None:
         return
     checkpoint = runner._load_from or find_latest_checkpoint(runner.work_dir)
     if checkpoint is not None and isinstance(model, SimMIM):
-        check_keys(model, read_checkpoint(checkpoint), checkpoint)
+        state, meta = read_run(checkpoint)
+        check_keys(model, state, checkpoint)
+        check_head(runner.cfg.model, meta, checkpoint)
 
 
 def _distribute_on_cpus(cfg: Config) -> None:

@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 
 from simmim_mm.datasets import Moment, SampleIndex, SeededSampler, UnlabelledImages
 from simmim_mm.datasets.sampler import Pace
-from simmim_mm.engine.launch import load_config, train
+from simmim_mm.engine.launch import build_runner, load_config, train
 from simmim_mm.registry import TASK_UTILS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -196,6 +196,37 @@ def test_several_sizes_need_to_know_the_batch(transform):
     crop = transform('RandomResizedCrop', size=64, sizes=[32, 64])
     with pytest.raises(ValueError, match='SampleProgressHook'):
         crop(dict(img=np.zeros((80, 80, 3), np.uint8), rng=np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    ('target', 'message'),
+    [
+        (dict(type='PixelTarget', norm='patch', norm_size=64), 'norm_size=64 of PixelTarget does not divide'),
+        (dict(type='PixelTarget', norm='window', norm_size=7), None),
+    ],
+)
+def test_sizes_that_the_target_does_not_take_are_refused_before_training(image_folder, tmp_path, target, message):
+    """The encoder takes all of them; the message names target and size. A target that takes them trains."""
+    cfg = load_config(str(CONFIGS / 'simmim_demo.py'), work_dir=str(tmp_path / 'run'), data_root=image_folder(4))
+    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    number = next(n for n, step in enumerate(pipeline) if step['type'].endswith('RandomResizedCrop'))
+    pipeline[number] = dict(type='RandomResizedCrop', size=64, sizes=[64, (64, 96)])
+    cfg.model.img_size = 64
+    cfg.model.backbone = dict(type='mmpretrain.ResNet', depth=18, out_indices=(3,))
+    cfg.model.head = dict(type='ReconstructionHead', target=target)
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.custom_hooks = [dict(type='SampleProgressHook')]
+    cfg.default_hooks.pop('checkpoint', None)
+    cfg.log_level = 'ERROR'
+    runner = build_runner(cfg)
+    hook = next(hook for hook in runner.hooks if type(hook).__name__ == 'SampleProgressHook')
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    if message is None:
+        hook.before_train(runner)
+        return
+    with pytest.raises(ValueError, match=f'PixelTarget does not take images of 64x96.*{message}'):
+        hook.before_train(runner)
 
 
 def test_a_foreign_sampler_is_refused(image_folder, tmp_path):

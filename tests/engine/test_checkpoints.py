@@ -1,9 +1,11 @@
 """Models from checkpoints."""
 
+import pytest
 import torch
 from mmengine.config import Config
 
 from simmim_mm.engine.checkpoints import load_model
+from simmim_mm.engine.resumed_head import check_head
 
 
 def test_every_encoder_is_loaded(encoder, build_model, tmp_path):
@@ -13,3 +15,55 @@ def test_every_encoder_is_loaded(encoder, build_model, tmp_path):
     loaded = load_model(Config(dict(model=dict(type='SimMIM', backbone=encoder, img_size=64))), str(tmp_path / 'a.pth'))
     state = {key: value.cpu() for key, value in loaded.state_dict().items()}
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+HEAD = dict(type='ReconstructionHead', target=dict(type='PixelTarget'), loss=dict(type='L1Loss'))
+
+
+def compare(theirs, ours):
+    """Compares two heads, the first as MMEngine stores a config in a checkpoint."""
+    text = Config(dict(model=dict(type='SimMIM', backbone=dict(type='ResNet'), head=theirs))).pretty_text
+    check_head(Config(dict(model=dict(head=ours))).model, dict(cfg=text), 'epoch_1.pth')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (dict(target=dict(type='PixelTarget', norm='window', norm_size=47)), "target=.*norm='window'.*norm_size=47"),
+        (dict(loss=dict(type='L2Loss')), r'loss=dict\(type=.L1Loss.\) there and dict\(type=.L2Loss.\) here'),
+        (dict(loss=dict(type='SmoothL1Loss', beta=0.5)), 'beta=0.5'),
+        (dict(area='all'), "area='hidden' there and 'all' here"),
+        (dict(area='all', visible_weight=0.5), 'visible_weight=None there and 0.5 here'),
+        (dict(channel_weights=[1, 0, 2]), r'channel_weights=None there and \[1, 0, 2\] here'),
+    ],
+)
+def test_another_objective_is_not_resumed(change, words):
+    """Keys and shapes are the same: both heads are named, and how to go on, in either direction."""
+    with pytest.raises(ValueError, match=rf"'epoch_1.pth' was trained with another model.head.*{words}.*load_from="):
+        compare(HEAD, {**HEAD, **change})
+    with pytest.raises(ValueError, match='was trained with another model.head'):
+        compare({**HEAD, **change}, HEAD)
+
+
+@pytest.mark.parametrize(
+    ('theirs', 'ours'),
+    [
+        (HEAD, None),
+        (HEAD, dict(type='simmim_mm.ReconstructionHead', area='hidden')),
+        (HEAD, {**HEAD, 'target': dict(type='simmim_mm.PixelTarget', stride=1, norm=None)}),
+        (
+            {**HEAD, 'target': dict(type='ColorClusterTarget', clusters='a.npz')},
+            {**HEAD, 'target': dict(type='ColorClusterTarget', clusters='moved/a.npz')},
+        ),
+        ({**HEAD, 'channel_weights': (1, 0, 2)}, {**HEAD, 'channel_weights': [1, 0, 2]}),
+    ],
+)
+def test_the_same_objective_in_other_words_is_resumed(theirs, ours):
+    """Defaults written out or not, lists for tuples, files that have moved."""
+    compare(theirs, ours)
+    compare(ours, theirs)
+
+
+@pytest.mark.parametrize('meta', [{}, dict(cfg=None), dict(cfg='model = build()'), dict(cfg='(')])
+def test_a_checkpoint_that_does_not_tell_its_objective_is_resumed(meta):
+    check_head(dict(head=HEAD), meta, 'epoch_1.pth')

@@ -215,6 +215,9 @@ def test_a_checkpoint_that_does_not_fit_is_not_resumed(tiny_config, tmp_path):
     output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', *wider, status=2)
     assert 'epoch_2.pth' in output
     assert 'is not of the model in this config' in output
+    other = ['--cfg-options', 'model.head.loss.type=L2Loss']
+    output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', *other, status=2)
+    assert 'was trained with another model.head' in output
     (tmp_path / 'run' / 'epoch_2.pth').write_bytes(b'PK damaged')
     output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', status=2)
     assert 'is no PyTorch checkpoint, or a damaged one' in output

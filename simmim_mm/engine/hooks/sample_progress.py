@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -35,7 +36,7 @@ class SampleProgressHook(Hook):
         """Measures the run, and tries all sizes of batches on the model.
 
         Raises:
-            ValueError: If the sampler cannot hand the moment on, or the encoder does not take one of the sizes.
+            ValueError: If the sampler cannot hand the moment on, or encoder or target do not take one of the sizes.
         """
         loader, sampler = runner.train_dataloader, runner.train_dataloader.sampler
         transforms = [
@@ -64,9 +65,25 @@ class SampleProgressHook(Hook):
         if isinstance(model, SimMIM):
             for size in sizes:
                 model.grid_of(size)
+                if model.head is not None:
+                    _try_target(model, size)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Logs the ratio of this iteration, if it follows a schedule."""
         if self._pace is not None and self._schedules:
             progress = self._pace.moment(0, runner.iter * self._pace.batch_size).progress
             runner.message_hub.update_scalar('train/mask_ratio', self._schedules[0].ratio(progress))
+
+
+@torch.no_grad()
+def _try_target(model: SimMIM, image_hw: tuple[int, int]) -> None:
+    """Makes the target of an empty image, so that a size that it does not take is not found hours later."""
+    height, width = image_hw
+    images = next(model.parameters()).new_zeros(1, model.data_preprocessor.channels, height, width)
+    try:
+        model.head.target(images)
+    except Exception as error:
+        raise ValueError(
+            f'{type(model.head.target).__name__} does not take images of {height}x{width}, one of the sizes of '
+            f'RandomResizedCrop: {error}; change sizes in the pipeline, or model.head.target'
+        ) from error

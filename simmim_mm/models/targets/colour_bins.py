@@ -42,7 +42,8 @@ class ColorBinTarget(Target):
             taken for 8 bits.
 
     Raises:
-        ValueError: If an argument is out of range, ``levels`` contradicts the range of the pixels, or that is not known.
+        ValueError: If an argument is out of range, ``levels`` contradicts the range of the pixels, or that is
+            not known.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ def _find_levels(levels: int | None, raw_range: tuple[float, float] | None) -> i
         return levels
     if levels not in (None, high + 1):
         raise ValueError(
-            f'levels={levels} of ColorBinTarget contradicts value_range=({low:g}, {high:g}) of data_preprocessor, whose '
-            f'pixels have {high + 1:g} levels; delete levels'
+            f'levels={levels} of ColorBinTarget contradicts value_range=({low:g}, {high:g}) of data_preprocessor, '
+            f'whose pixels have {high + 1:g} levels; delete levels'
         )
     return int(high) + 1
