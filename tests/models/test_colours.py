@@ -203,7 +203,7 @@ def test_files_that_do_not_fit_are_refused(colour_file, tmp_path):
     limits = ([0.0] * 3, [1.0] * 3)
     with pytest.raises(
         FileNotFoundError,
-        match=r'make it with: python tools/cluster_colours.py CONFIG --data-root FOLDER .*--out \'my no.npz\'\n.*the config file',
+        match=r'make it with: python tools/cluster_colours.py CONFIG .*FOLDER .*--out \'my no.npz\'\n.*the config file',
     ):
         ColorClusterTarget(3, limits, clusters='my no.npz')
     with pytest.raises(ValueError, match=r'have 1 channels, and the images 3.*cluster_colours.py CONFIG'):

@@ -108,8 +108,8 @@ def _check_values(found: np.ndarray, raw_range: tuple[float, float] | None, clus
         low, high = found.min(axis=1)[0], found.max(axis=1)[1]
         raise ValueError(
             f'the colours in {clusters!r} are of pixel values from {low:g} to {high:g}, and those of the model are '
-            f'from {raw_range[0]:g} to {raw_range[1]:g} (value_range of data_preprocessor); make others of these images: '
-            'python tools/cluster_colours.py CONFIG --data-root FOLDER --out FILE'
+            f'from {raw_range[0]:g} to {raw_range[1]:g} (value_range of data_preprocessor); make others of these '
+            'images: python tools/cluster_colours.py CONFIG --data-root FOLDER --out FILE'
         )
 
 

@@ -61,7 +61,7 @@ class FrozenTeacher:
             )
         if not os.path.isfile(checkpoint):
             raise FileNotFoundError(
-                f'there is no file {checkpoint!r} (seen from {os.getcwd()}), where model.head.target.checkpoint must be '
+                f'there is no file {checkpoint!r} (seen from {os.getcwd()}); model.head.target.checkpoint must be '
                 f'the trained weights of the {slot} {teacher["type"]}: a state dict, as torch.save writes it, with the '
                 f"network's own keys, or with {PREFIX!r} before them"
             )
