@@ -4,9 +4,11 @@ from simmim_mm.engine.hooks import ReconstructionHook, SampleProgressHook, Unrea
 from simmim_mm.engine.layer_decay import LayerDecayConstructor
 from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
+from simmim_mm.engine.pretrained import CheckedPretrained
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
 
 __all__ = [
+    'CheckedPretrained',
     'CosineWithWarmupLR',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',

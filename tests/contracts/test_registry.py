@@ -88,6 +88,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         'TokenMasker': lambda: dict(embed_dims=4),
         # engine and evaluation
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
+        'CheckedPretrained': lambda: dict(checkpoint=None),
         'LayerDecayConstructor': lambda: dict(
             optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0)), paramwise_cfg=dict(layer_decay_rate=0.9)
         ),
