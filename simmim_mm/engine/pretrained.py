@@ -40,7 +40,7 @@ class CheckedPretrained:
             file of the backbone alone.
         new: Parts of the backbone that pre-training did not have and that start as the backbone's class initialises
             them, such as ``['norm0', 'norm1', 'norm2']`` of a Swin whose four maps are put out.
-        unused: Parts of the pre-trained backbone that this one does not have, such as ``['ln1']``.
+        unused: Parts that the file may hold and this backbone does not have, such as ``['ln1']``.
         scratch: ``init_cfg`` of random weights, for ``checkpoint=None``. Empty for that of the backbone's class.
 
     Raises:
@@ -93,10 +93,8 @@ class CheckedPretrained:
 
     def _load(self, module: nn.Module, weights: dict[str, Tensor]) -> None:
         expected = {key: value for key, value in module.state_dict().items() if not key.endswith(DERIVED)}
-        for option, names, keys in (('new', self.new, expected), ('unused', self.unused, weights)):
-            if idle := [name for name in names if not any(_below(key, [name]) for key in keys)]:
-                where = type(module).__name__ if option == 'new' else f'{self.checkpoint!r} below {self.prefix!r}'
-                raise ValueError(f'{option}={idle} of CheckedPretrained is nothing of {where}; leave it out')
+        if idle := [name for name in self.new if not any(_below(key, [name]) for key in expected)]:
+            raise ValueError(f'new={idle} of CheckedPretrained is nothing of {type(module).__name__}; leave it out')
         weights = {key: value for key, value in weights.items() if not _below(key, self.unused)}
         missing = [key for key in expected if key not in weights and not _below(key, self.new)]
         foreign = [key for key in weights if key not in expected]

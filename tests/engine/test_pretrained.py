@@ -144,16 +144,10 @@ def test_a_missing_or_broken_file_is_refused(tmp_path):
         build(dict(type='simmim_mm.CheckedPretrained', checkpoint=str(tmp_path / 'broken.pth')))
 
 
-@pytest.mark.parametrize(
-    ('options', 'message'),
-    [
-        (dict(new=['norm7']), r"new=\['norm7'\] .* is nothing of SwinTransformer"),
-        (dict(unused=['decoder']), r"unused=\['decoder'\] .* is nothing of '.*backbone.pth' below 'backbone.'"),
-    ],
-)
-def test_exceptions_that_name_nothing_are_refused(tiny_swin, tmp_path, options, message):
-    model = MODELS.build(pretrained(tiny_swin(), save(tmp_path, tiny_swin()), **options))
-    with pytest.raises(ValueError, match=message):
+def test_a_new_part_that_is_nothing_of_the_backbone_is_refused(tiny_swin, tmp_path):
+    """A slip of the pen would otherwise go unseen."""
+    model = MODELS.build(pretrained(tiny_swin(), save(tmp_path, tiny_swin()), new=['norm7']))
+    with pytest.raises(ValueError, match=r"new=\['norm7'\] .* is nothing of SwinTransformer"):
         model.init_weights()
 
 
