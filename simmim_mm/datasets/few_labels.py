@@ -47,7 +47,7 @@ class FewLabels:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f'seed={seed!r} of FewLabels must be a whole number from 0')
         self.dataset.full_init()
-        self.indices = few_of_each(self.dataset.get_gt_labels(), share, per_class, seed)  # type: ignore[attr-defined]
+        self.indices = few_of_each(self.dataset.get_gt_labels(), share, per_class, seed)
         self.dataset.get_subset_(self.indices)
 
     @property

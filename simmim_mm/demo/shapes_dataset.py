@@ -14,8 +14,8 @@ from simmim_mm.demo.photographs import HELD_OUT, TRAINING, photograph_folder
 from simmim_mm.demo.shapes import CLASSES, Scene, paint_scene
 from simmim_mm.progress import track
 
-OBJECT_SIZE = (96, 96)
-SCENE_SIZE = (128, 160)
+OBJECT_SIZE = (64, 64)
+SCENE_SIZE = (96, 128)
 MAX_OBJECTS = 5
 
 

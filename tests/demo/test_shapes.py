@@ -57,7 +57,7 @@ def test_the_annotations_agree_with_the_label_maps(shapes, part):
     total = 0
     for image in coco.dataset['images']:
         pixels = np.asarray(Image.open(shapes / 'scenes' / 'images' / part / image['file_name']))
-        assert pixels.shape == (image['height'], image['width'], 3) == (128, 160, 3)
+        assert pixels.shape == (image['height'], image['width'], 3) == (96, 128, 3)
         labels = np.asarray(Image.open(shapes / 'scenes' / 'labels' / part / image['file_name'].replace('jpg', 'png')))
         assert labels.dtype == np.uint8
         painted = np.zeros_like(labels)

@@ -3,8 +3,8 @@
 Features: average of the last feature map, after its norm; then a batch norm without parameters. Which stage suits Swin
           best is not published: for another one, set model.backbone.out_indices, input_features and in_channels.
 Schedule: that of vit_base_linear_probe.py
-Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth --to mmpretrain
-              --window-size 7 --img-size 224
+Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth
+              --to mmpretrain --window-size 7 --img-size 224
 Run:      bash tools/dist_train.sh configs/transfer/classification/swin_base_linear_probe.py 8
               --pretrained work_dirs/backbone.pth
 Batch:    4096 = 8 GPUs x 512

@@ -2,16 +2,16 @@
 
 Paper:    SimMIM: A Simple Framework for Masked Image Modeling, https://arxiv.org/abs/2111.09886
 Recipe:   https://github.com/microsoft/SimMIM, simmim_finetune__swin_base__img192_window6__100ep
-Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth --to mmpretrain
+Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth
+              --to mmpretrain
 Run:      bash tools/dist_train.sh configs/transfer/classification/swin_base_w6_192px_from_100e.py 8
               --pretrained work_dirs/backbone.pth
 Test:     bash tools/dist_test.sh configs/transfer/classification/swin_base_w6_192px_from_100e.py CHECKPOINT 8
 Batch:    2048 = 8 GPUs x 256. With another one, add --auto-scale-lr.
 Result:   82.8 % top-1 (published).
 
-Where this differs from the authors' code: rates of all layers end (and begin to warm up) at the same share of their
-peak, while theirs end at the same rate; each batch gets either mixup or cutmix, as theirs. The authors' colour jitter has
-no effect beside RandAugment, so there is none here.
+Where this differs from the authors' code: the rates of all layers begin and end at the same share of their peak, while
+theirs begin and end at the same rate. The authors' colour jitter has no effect beside RandAugment, so there is none.
 """
 
 default_scope = 'mmpretrain'

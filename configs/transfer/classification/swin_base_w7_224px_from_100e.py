@@ -1,8 +1,8 @@
-"""Fine-tuning of Swin-B on ImageNet at 224 px with windows of 7, pre-trained for 100 epochs at 192 px with windows of 6.
+"""Fine-tuning of Swin-B on ImageNet at 224 px, windows of 7; pre-trained for 100 epochs at 192 px, windows of 6.
 
 Recipe:   https://github.com/microsoft/SimMIM, simmim_finetune__swin_base__img224_window7__100ep
-Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth --to mmpretrain
-              --window-size 7 --img-size 224
+Weights:  python tools/export_backbone.py work_dirs/simmim_swin_base/epoch_100.pth work_dirs/backbone.pth
+              --to mmpretrain --window-size 7 --img-size 224
 Run:      bash tools/dist_train.sh configs/transfer/classification/swin_base_w7_224px_from_100e.py 8
               --pretrained work_dirs/backbone.pth
 Result:   83.5 % top-1 (published).

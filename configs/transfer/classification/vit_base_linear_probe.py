@@ -2,9 +2,10 @@
 
 Features: average of the patch tokens after the 8th of 12 blocks, not the class token, as the paper has it; then a batch
           norm without parameters, as MAE's probe has it.
-Paper:    SimMIM, https://arxiv.org/abs/2111.09886; the schedule is MAE's, https://arxiv.org/abs/2111.06377, appendix A.1
-Weights:  python tools/export_backbone.py work_dirs/simmim_vit_base/epoch_100.pth work_dirs/backbone.pth --to mmpretrain
-              --img-size 224
+Paper:    SimMIM, https://arxiv.org/abs/2111.09886
+Schedule: that of MAE, https://arxiv.org/abs/2111.06377, appendix A.1
+Weights:  python tools/export_backbone.py work_dirs/simmim_vit_base/epoch_100.pth work_dirs/backbone.pth
+              --to mmpretrain --img-size 224
 Run:      bash tools/dist_train.sh configs/transfer/classification/vit_base_linear_probe.py 8
               --pretrained work_dirs/backbone.pth
 Batch:    4096 = 8 GPUs x 512

@@ -7,8 +7,8 @@ Run:      bash tools/dist_train.sh configs/transfer/classification/vit_base_relp
               --pretrained work_dirs/backbone.pth
 Result:   83.8 % top-1 (published).
 
-The position bias that all blocks share in pre-training is copied to each block. Patch tokens are averaged; the norm after
-that is new, and takes the place of the one before it in pre-training.
+The position bias that all blocks share in pre-training is copied to each block. Patch tokens are averaged; the norm
+after that is new, and takes the place of the one before it in pre-training.
 """
 
 _base_ = 'swin_base_w7_224px_from_100e.py'
