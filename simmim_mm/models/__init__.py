@@ -33,6 +33,8 @@ from simmim_mm.models.targets import (
     Target,
     TokenTarget,
 )
+from simmim_mm.models.simple_pyramid import SimplePyramid
+from simmim_mm.models.targets import PixelTarget
 
 __all__ = [
     'ColorBinTarget',
@@ -59,6 +61,7 @@ __all__ = [
     'ReconstructionHead',
     'ResPostNormInit',
     'SimMIM',
+    'SimplePyramid',
     'SmoothL1Loss',
     'SwinDecoder',
     'Target',

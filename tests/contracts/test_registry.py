@@ -35,6 +35,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         # DATASETS, DATA_SAMPLERS
         'HostImages': lambda: dict(dataset=dict(type='simmim_mm.UnlabelledImages', data_root=image_folder(1))),
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
+        'FewLabels': lambda: dict(dataset=dict(type='mmpretrain.CustomDataset', **labelled()), share=0.5),
         'InfiniteSeededSampler': lambda: dict(dataset=range(3), seed=0),
         'SeededSampler': lambda: dict(dataset=range(3), seed=0),
         # TRANSFORMS
@@ -84,6 +85,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         'PixelMasker': lambda: dict(image_channels=3),
         'PixelTarget': lambda: dict(image_channels=3),
         'ReconstructionHead': lambda: dict(image_channels=3),
+        'SimplePyramid': lambda: dict(in_channels=8),
         'SimMIM': lambda: dict(backbone=tiny_swin(), img_size=64),
         'TokenMasker': lambda: dict(embed_dims=4),
         # engine and evaluation
