@@ -44,16 +44,15 @@ class SimplePyramid(nn.Module):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f'{name}={value!r} of SimplePyramid must be a whole number from {least}')
         half, quarter = in_channels // 2, in_channels // 4
-        up = dict(kernel_size=2, stride=2)
         rescale = (
             (
                 quarter,
-                nn.ConvTranspose2d(in_channels, half, **up),
+                nn.ConvTranspose2d(in_channels, half, 2, stride=2),
                 _ChannelNorm(half),
                 nn.GELU(),
-                nn.ConvTranspose2d(half, quarter, **up),
+                nn.ConvTranspose2d(half, quarter, 2, stride=2),
             ),
-            (half, nn.ConvTranspose2d(in_channels, half, **up)),
+            (half, nn.ConvTranspose2d(in_channels, half, 2, stride=2)),
             (in_channels, nn.Identity()),
             (in_channels, nn.MaxPool2d(2, ceil_mode=True)),
         )

@@ -80,6 +80,9 @@ NEEDED = {
 CONTEXTS = {
     'PixelTarget.norm_size': dict(norm='patch'),
     'ReconstructionHead.visible_weight': dict(area='all'),
+    'FewLabels.per_class': dict(share=None),
+    'FewLabels.share': dict(per_class=None),
+    'PixelTarget.norm_size': dict(norm='patch'),
 }
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import mmengine.registry
 import mmpretrain.registry
@@ -35,7 +36,9 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         # DATASETS, DATA_SAMPLERS
         'HostImages': lambda: dict(dataset=dict(type='simmim_mm.UnlabelledImages', data_root=image_folder(1))),
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
-        'FewLabels': lambda: dict(dataset=dict(type='mmpretrain.CustomDataset', **labelled()), share=0.5),
+        'FewLabels': lambda: dict(
+            dataset=dict(type='mmpretrain.CustomDataset', data_root=str(Path(image_folder(2, 'a/b')).parent)), share=0.5
+        ),
         'InfiniteSeededSampler': lambda: dict(dataset=range(3), seed=0),
         'SeededSampler': lambda: dict(dataset=range(3), seed=0),
         # TRANSFORMS

@@ -2,7 +2,8 @@
 
 Data:     python tools/make_shapes_dataset.py data/shapes
 Weights:  configs/demo/shapes.py
-Run:      python tools/train.py configs/transfer/classification/swin_shapes.py --pretrained work_dirs/shapes_backbone.pth
+Run:      python tools/train.py configs/transfer/classification/swin_shapes.py
+              --pretrained work_dirs/shapes_backbone.pth
           the same with --pretrained none, to compare
 Labels:   10 images of each of 8 classes, chosen by FewLabels(seed=0)
 Result:   see docs/finetuning.md

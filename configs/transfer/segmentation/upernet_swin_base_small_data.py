@@ -1,7 +1,7 @@
 """UPerNet with Swin-B on a small data set of one's own: some hundred images.
 
-Data:     DATA/images/{train,val}/*.jpg and DATA/labels/{train,val}/*.png of the same names: 8-bit label maps, 0 is the first
-          class, 255 is not counted. Set the names of the classes below.
+Data:     DATA/images/{train,val}/*.jpg and DATA/labels/{train,val}/*.png of the same names: 8-bit label maps, 0 is the
+          first class, 255 is not counted. Set the names of the classes below.
 Weights:  as for upernet_swin_base_ade20k.py
 Run:      python tools/train.py configs/transfer/segmentation/upernet_swin_base_small_data.py --data-root DATA
               --pretrained work_dirs/backbone.pth
