@@ -113,8 +113,8 @@ def paint_scene(
 ) -> Scene:
     """Paints objects on a crop of a photograph.
 
-    An object is filled with a crop of another photograph under a random tint, so that neither colour nor texture tells
-    its class. One that would hide too much of another, or find no place, is left out.
+    An object is filled with a random colour over a shade of another photograph, so that neither colour nor texture
+    tells its class. One that would hide too much of another, or find no place, is left out.
 
     Args:
         photographs: To choose from.
@@ -143,7 +143,7 @@ def paint_scene(
                 break
         else:
             continue
-        filling = 0.5 * _random_crop(photographs, size, rng) + 0.5 * rng.uniform(0, 255, size=3)
+        filling = 0.2 * _random_crop(photographs, size, rng) + 0.8 * rng.uniform(0, 255, size=3)
         image = image + cover[..., None] * (filling - image)
         masks = [other & ~mask for other in masks] + [mask]
         areas.append(int(mask.sum()))
