@@ -78,7 +78,6 @@ NEEDED = {
 
 # Options that have a meaning beside others only.
 CONTEXTS = {
-    'PixelTarget.norm_size': dict(norm='patch'),
     'ReconstructionHead.visible_weight': dict(area='all'),
     'FewLabels.per_class': dict(share=None),
     'FewLabels.share': dict(per_class=None),
