@@ -22,10 +22,10 @@ MAX_OBJECTS = 5
 class Counts(NamedTuple):
     """Number of images of each part: per class for objects."""
 
-    unlabelled: int = 1200
-    train_objects: int = 50
+    unlabelled: int = 2400
+    train_objects: int = 100
     val_objects: int = 50
-    train_scenes: int = 120
+    train_scenes: int = 200
     val_scenes: int = 60
 
 

@@ -5,7 +5,7 @@ Weights:  configs/demo/shapes.py
 Run:      python tools/train.py configs/transfer/classification/swin_shapes.py
               --pretrained work_dirs/shapes_backbone.pth
           the same with --pretrained none, to compare
-Labels:   10 images of each of 8 classes, chosen by FewLabels(seed=0)
+Labels:   50 images of each of 8 classes, chosen by FewLabels(seed=0)
 Result:   see docs/finetuning.md
 """
 
@@ -25,13 +25,13 @@ model = dict(
 )
 
 train_dataloader = dict(
-    batch_size=40,
+    batch_size=64,
     num_workers=1,
     sampler=dict(type='InfiniteSampler'),
     dataset=dict(
         _delete_=True,
         type='simmim_mm.FewLabels',
-        per_class=10,
+        per_class=50,
         seed=0,
         dataset=dict(
             type='CustomDataset',
@@ -63,11 +63,11 @@ test_evaluator = val_evaluator
 
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = dict(warmup=20, warmup_ratio=0.01, min_ratio=0.01, by_epoch=False, convert_to_iter_based=False)
-auto_scale_lr = dict(base_batch_size=40)
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=200, val_interval=200)
+auto_scale_lr = dict(base_batch_size=64)
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=400)
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1, save_best=None),
+    checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1, save_best=None),
 )
