@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from simmim_mm.demo.photographs import HELD_OUT, TRAINING, photograph_folder
+from simmim_mm.demo.photographs import HELD_OUT, LONGEST_SIDE, TRAINING, photograph_folder
 from simmim_mm.demo.shapes import CLASSES, Scene, paint_scene
 from simmim_mm.progress import track
 
 OBJECT_SIZE = (64, 64)
 SCENE_SIZE = (96, 128)
 MAX_OBJECTS = 5
+# Of the width of each photograph: what is left of it is for training.
+TRAINING_SHARE = 0.6
 
 
 class Counts(NamedTuple):
@@ -32,7 +34,7 @@ class Counts(NamedTuple):
 def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None) -> dict[str, int]:
     """Paints objects with known outlines on the photographs that scikit-image ships, and writes them.
 
-    What is for validation stands on photographs that no other part uses::
+    What is for validation stands on a part of each photograph that nothing else uses::
 
         unlabelled/*.jpg                                 scenes without labels, for pre-training
         objects/{train,val}/CLASS/*.jpg                  one object an image: classification
@@ -57,8 +59,7 @@ def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f'{name}={value!r} of the shapes data set must be a whole number from 0')
     root = Path(folder)
-    training = _open([name for names in TRAINING.values() for name in names])
-    held_out = _open(HELD_OUT)
+    training, held_out = _open_parts([*(name for names in TRAINING.values() for name in names), *HELD_OUT])
     jobs: list[tuple[str, int]] = [
         *(('unlabelled', index) for index in range(counts.unlabelled)),
         *((f'objects/{part}', index) for part, total in _objects(counts).items() for index in range(total)),
@@ -98,14 +99,17 @@ def _scenes(counts: Counts) -> dict[str, int]:
     return {'train': counts.train_scenes, 'val': counts.val_scenes}
 
 
-def _open(names: Sequence[str]) -> list[Image.Image]:
-    photographs = []
+def _open_parts(names: Sequence[str]) -> tuple[list[Image.Image], list[Image.Image]]:
+    """The left and the right part of each photograph."""
+    left, right = [], []
     for name in names:
         with Image.open(photograph_folder() / name) as image:
             photograph = image.convert('RGB')
-        photograph.thumbnail((480, 480))
-        photographs.append(photograph)
-    return photographs
+        photograph.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        edge = round(TRAINING_SHARE * photograph.width)
+        left.append(photograph.crop((0, 0, edge, photograph.height)))
+        right.append(photograph.crop((edge, 0, photograph.width, photograph.height)))
+    return left, right
 
 
 def _draw(
