@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmengine.model.weight_init import initialize, update_init_info
 from torch import Tensor, nn
 
-from simmim_mm.engine.checkpoints import read_checkpoint
 from simmim_mm.options import check_text
 from simmim_mm.registry import WEIGHT_INITIALIZERS
+from simmim_mm.transfer.files import read_weights
 
 # Buffers that a backbone computes from its sizes; files need not hold them, and may hold those of other sizes.
 DERIVED = ('relative_position_index', 'relative_coords_table', 'attn_mask')
@@ -145,7 +145,7 @@ class CheckedPretrained:
 
 def _read(checkpoint: str, prefix: str) -> dict[str, Tensor]:
     try:
-        state = read_checkpoint(checkpoint)
+        state = read_weights(checkpoint).weights
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f'{error}; write it with tools/export_backbone.py and name it: --pretrained FILE with our train.py, '

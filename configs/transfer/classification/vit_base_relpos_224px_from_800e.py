@@ -2,7 +2,7 @@
 
 Recipe:   https://github.com/microsoft/SimMIM, simmim_finetune__vit_base__img224__800ep
 Weights:  python tools/export_backbone.py work_dirs/simmim_vit_base_relpos_800e/epoch_800.pth work_dirs/backbone.pth
-              --to mmpretrain --biases per-block
+              --to mmpretrain --rel-pos-bias per-block
 Run:      bash tools/dist_train.sh configs/transfer/classification/vit_base_relpos_224px_from_800e.py 8
               --pretrained work_dirs/backbone.pth
 Result:   83.8 % top-1 (published).

@@ -2,7 +2,7 @@
 
 Recipe:   that of MAE and BEiT for ViT-B: rate 1e-4, layer decay 0.65, drop path 0.1, four maps of four blocks
 Weights:  python tools/export_backbone.py work_dirs/simmim_vit_base_relpos_800e/epoch_800.pth work_dirs/backbone.pth
-              --to mmpretrain --biases per-block --img-size 512
+              --to mmpretrain --rel-pos-bias per-block --img-size 512
 Run:      bash tools/dist_train.sh configs/transfer/segmentation/upernet_vit_base_relpos_ade20k.py 8
               --pretrained work_dirs/backbone.pth
 Batch:    16 = 8 GPUs x 2
