@@ -24,7 +24,7 @@ HOOKS = _child(host.HOOKS, 'simmim_mm.engine')
 OPTIM_WRAPPERS = _child(host.OPTIM_WRAPPERS, 'simmim_mm.engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(host.OPTIM_WRAPPER_CONSTRUCTORS, 'simmim_mm.engine')
 PARAM_SCHEDULERS = _child(host.PARAM_SCHEDULERS, 'simmim_mm.engine')
-WEIGHT_INITIALIZERS = _child(host.WEIGHT_INITIALIZERS, 'simmim_mm.models')
+WEIGHT_INITIALIZERS = _child(host.WEIGHT_INITIALIZERS, 'simmim_mm.models', 'simmim_mm.engine')
 METRICS = _child(host.METRICS, 'simmim_mm.evaluation')
 TASK_UTILS = _child(host.TASK_UTILS, 'simmim_mm.datasets.transforms')
 

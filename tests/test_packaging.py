@@ -183,6 +183,15 @@ class TestLaunchScripts:
             '--launcher', 'pytorch', *options,
         ]  # fmt: skip
 
+    def test_dist_test(self, env, tmp_path):
+        script = ('bash', ROOT / 'tools' / 'dist_test.sh', 'my config.py', 'last one.pth', 2, '--data-root', 'my data')
+        _, *arguments = run(*script, cwd=tmp_path, env=env).splitlines()
+        assert arguments == [
+            '-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1',
+            '--master_port=29500', '--nproc_per_node=2', str(ROOT / 'tools' / 'test.py'), 'my config.py',
+            'last one.pth', '--launcher', 'pytorch', '--data-root', 'my data',
+        ]  # fmt: skip
+
     def test_threads_that_are_set_stay(self, env):
         script = ('bash', ROOT / 'tools' / 'dist_train.sh', 'config.py', 2)
         assert run(*script, env=env | {'OMP_NUM_THREADS': '7'}).startswith('threads=7\n')
@@ -200,7 +209,7 @@ class TestLaunchScripts:
             '--work-dir', 'out dir', '--launcher', 'slurm', '--resume',
         ]  # fmt: skip
 
-    @pytest.mark.parametrize('name', ['dist_train.sh', 'slurm_train.sh'])
+    @pytest.mark.parametrize('name', ['dist_train.sh', 'dist_test.sh', 'slurm_train.sh'])
     def test_missing_arguments_get_the_usage(self, name):
         command = ['bash', ROOT / 'tools' / name, 'config.py']
         result = subprocess.run(command, capture_output=True, text=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Pre-train a model from a config file."""
+"""Pre-train or fine-tune a model from a config file."""
 
 import argparse
 import os
@@ -10,7 +10,10 @@ import _bootstrap  # noqa: F401
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('--data-root', help='folder of training images, of any depth, without labels')
+    parser.add_argument('--data-root', help='folder of the data; for pre-training, of images, of any depth, unlabelled')
+    parser.add_argument(
+        '--pretrained', metavar='FILE', help="for fine-tuning: the backbone to start from; 'none' for random weights"
+    )
     parser.add_argument('--work-dir', help='where logs, checkpoints and pictures go (default: work_dirs/CONFIG)')
     parser.add_argument(
         '--resume',
@@ -60,6 +63,7 @@ def main() -> None:
             auto_scale_lr=args.auto_scale_lr,
             validate=not args.no_validate,
             data_root=args.data_root,
+            pretrained=args.pretrained,
             cfg_options=args.cfg_options,
             launcher=args.launcher,
         )

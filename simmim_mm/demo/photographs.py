@@ -45,13 +45,7 @@ def make_photographs(folder: str, seed: int = 0) -> tuple[int, int]:
     Raises:
         ImportError: If scikit-image is missing.
     """
-    try:
-        from skimage import data
-    except ImportError as error:
-        raise ImportError(
-            "the demo's photographs come with scikit-image: pip install 'simmim_mm[demo]', or 'scikit-image'"
-        ) from error
-    source = Path(data.__file__).parent
+    source = photograph_folder()
     rng = np.random.default_rng(seed)
     training = [(Path('train') / sub, source / name) for sub, names in TRAINING.items() for name in names]
     held_out = [(Path('held_out'), source / name) for name in HELD_OUT]
@@ -69,6 +63,21 @@ def make_photographs(folder: str, seed: int = 0) -> tuple[int, int]:
             save(picture, str(Path(folder) / subfolder / f'{path.stem}_{number:02d}{ending}'))
             counts[part] += 1
     return counts['train'], counts['held_out']
+
+
+def photograph_folder() -> Path:
+    """Where scikit-image keeps its photographs.
+
+    Raises:
+        ImportError: If scikit-image is missing.
+    """
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise ImportError(
+            "the demo's photographs come with scikit-image: pip install 'simmim_mm[demo]', or 'scikit-image'"
+        ) from error
+    return Path(data.__file__).parent
 
 
 def _random_crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -21,6 +21,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
+from simmim_mm.engine.config_edits import LOADERS, check_backbone_loads, set_data_root, set_pretrained
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.preflight import forget_missing_resume, merge_options, prepare
 from simmim_mm.engine.resumed_head import check_head
@@ -39,6 +40,7 @@ def load_config(
     auto_scale_lr: bool = False,
     validate: bool = True,
     data_root: str | None = None,
+    pretrained: str | None = None,
     cfg_options: Sequence[str] = (),
     launcher: str = 'none',
 ) -> Config:
@@ -52,7 +54,8 @@ def load_config(
         precision: See :func:`simmim_mm.engine.precision.choose_precision`.
         auto_scale_lr: Whether to scale the learning rate to the actual batch size.
         validate: Whether to keep the config's validation.
-        data_root: Folder of the training images.
+        data_root: Folder of the training images, and of what else stands in the same folder.
+        pretrained: File of the backbone to start from, or ``'none'`` for random weights.
         cfg_options: Settings to override, as ``['optim_wrapper.optimizer.lr=1e-4']``, in MMEngine's notation.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
 
@@ -91,10 +94,13 @@ def load_config(
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if data_root is not None:
-        _set_data_root(cfg, data_root, path)
+        set_data_root(cfg, data_root, path)
+    if pretrained is not None:
+        set_pretrained(cfg, pretrained, path)
     options = _parse_options(cfg_options)
     merge_options(cfg, options, cfg_options)
     spread_channels(cfg, options)
+    check_backbone_loads(cfg)
     _fit_loaders_to_machine(cfg)
     return cfg
 
@@ -119,7 +125,7 @@ def _parse_options(cfg_options: Sequence[str]) -> dict[str, Any]:
 
 def _fit_loaders_to_machine(cfg: Config) -> None:
     """Leaves out what PyTorch refuses without workers, or warns of without an accelerator."""
-    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for name in LOADERS:
         loader = cfg.get(name)
         if loader and loader.get('num_workers', 0) == 0:
             loader.persistent_workers = False
@@ -134,15 +140,6 @@ def _set_precision(cfg: Config, precision: str) -> None:
             wrapper.pop(name, None)
     wrapper.type = 'simmim_mm.PrecisionOptimWrapper'
     wrapper.precision = precision
-
-
-def _set_data_root(cfg: Config, data_root: str, path: str) -> None:
-    dataset = cfg.train_dataloader.dataset
-    while 'data_root' not in dataset and isinstance(dataset.get('dataset'), dict):
-        dataset = dataset.dataset
-    if 'data_root' not in dataset:
-        raise ValueError(f'--data-root does not fit {path}: its training data set {dataset.type} has no data_root')
-    dataset.data_root = data_root
 
 
 def build_runner(cfg: Config) -> Runner:

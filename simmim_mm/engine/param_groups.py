@@ -32,7 +32,15 @@ class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
             super().add_params(params, module, prefix, **kwargs)
         finally:
             logger.setLevel(level)
+        self.adapt(params, module)
         params[:] = merge_groups(params, {'lr': self.base_lr, 'weight_decay': self.base_wd})
+        self.report(params)
+
+    def adapt(self, params: list[dict], model: nn.Module) -> None:
+        """For subclasses: changes the groups of one parameter each, before they are merged."""
+
+    def report(self, params: list[dict]) -> None:
+        """Says in a line for each what the merged groups are."""
         for group in params:
             count = sum(parameter.numel() for parameter in group['params'])
             settings = ', '.join(f'{key} {value}' for key, value in group.items() if key != 'params')

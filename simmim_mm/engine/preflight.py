@@ -56,11 +56,11 @@ def prepare(runner: Runner) -> None:
     Args:
         runner: Before training.
     """
-    if not any(isinstance(hook, SampleProgressHook) for hook in runner.hooks):
-        runner.register_hook(SampleProgressHook())
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not isinstance(model, SimMIM):
         return
+    if not any(isinstance(hook, SampleProgressHook) for hook in runner.hooks):
+        runner.register_hook(SampleProgressHook())
     for dataset in base_datasets(runner.train_dataloader.dataset):
         for step in getattr(dataset.pipeline, 'transforms', []):
             if isinstance(step, RandomResizedCrop | CenterCrop) and step.size != model.image_hw:

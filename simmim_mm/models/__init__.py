@@ -24,6 +24,7 @@ from simmim_mm.models.losses import (
 from simmim_mm.models.maskers import PixelMasker, TokenMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
 from simmim_mm.models.simmim import SimMIM
+from simmim_mm.models.simple_pyramid import SimplePyramid
 from simmim_mm.models.targets import (
     ColorBinTarget,
     ColorClusterTarget,
@@ -59,6 +60,7 @@ __all__ = [
     'ReconstructionHead',
     'ResPostNormInit',
     'SimMIM',
+    'SimplePyramid',
     'SmoothL1Loss',
     'SwinDecoder',
     'Target',

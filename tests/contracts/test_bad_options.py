@@ -29,6 +29,11 @@ HOSTS = {'init_cfg'}
 
 # Values that have a meaning. The default's own value, and True for what is False by default, go without a row.
 ACCEPTED = {
+    'CheckedPretrained.checkpoint': {'None'},  # random weights
+    'CheckedPretrained.new': {'an empty list'},  # no part
+    'CheckedPretrained.prefix': {'a string', 'None'},  # any beginning of keys, or none
+    'CheckedPretrained.scratch': {'an empty list'},  # as the backbone's class does
+    'CheckedPretrained.unused': {'an empty list'},  # no part
     'ConstantRatio.value': {'zero'},  # nothing hidden
     'CosineWithWarmupLR.min_ratio': {'zero'},  # down to a rate of 0
     'CosineWithWarmupLR.warmup_ratio': {'zero'},  # up from a rate of 0
@@ -73,8 +78,10 @@ NEEDED = {
 
 # Options that have a meaning beside others only.
 CONTEXTS = {
-    'PixelTarget.norm_size': dict(norm='patch'),
     'ReconstructionHead.visible_weight': dict(area='all'),
+    'FewLabels.per_class': dict(share=None),
+    'FewLabels.share': dict(per_class=None),
+    'PixelTarget.norm_size': dict(norm='patch'),
 }
 
 

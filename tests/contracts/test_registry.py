@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 
 import mmengine.registry
 import mmpretrain.registry
@@ -35,6 +36,9 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         # DATASETS, DATA_SAMPLERS
         'HostImages': lambda: dict(dataset=dict(type='simmim_mm.UnlabelledImages', data_root=image_folder(1))),
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
+        'FewLabels': lambda: dict(
+            dataset=dict(type='mmpretrain.CustomDataset', data_root=str(Path(image_folder(2, 'a/b')).parent)), share=0.5
+        ),
         'InfiniteSeededSampler': lambda: dict(dataset=range(3), seed=0),
         'SeededSampler': lambda: dict(dataset=range(3), seed=0),
         # TRANSFORMS
@@ -84,10 +88,15 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         'PixelMasker': lambda: dict(image_channels=3),
         'PixelTarget': lambda: dict(image_channels=3),
         'ReconstructionHead': lambda: dict(image_channels=3),
+        'SimplePyramid': lambda: dict(in_channels=8),
         'SimMIM': lambda: dict(backbone=tiny_swin(), img_size=64),
         'TokenMasker': lambda: dict(embed_dims=4),
         # engine and evaluation
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
+        'CheckedPretrained': lambda: dict(checkpoint=None),
+        'LayerDecayConstructor': lambda: dict(
+            optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0)), paramwise_cfg=dict(layer_decay_rate=0.9)
+        ),
         'MaskedReconstructionMetric': dict,
         'MergedGroupsConstructor': lambda: dict(optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0))),
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),

@@ -68,7 +68,7 @@ class IrregularMask(MaskGenerator):
                 return mask
             start = self._visible_cell(mask, rng)
             self._add_shape(draw, start, grid_hw, rng)
-            drawn = np.asarray(canvas) > 0
+            drawn: np.ndarray = np.asarray(canvas) > 0
             added = np.flatnonzero(drawn & ~mask)
             if len(added) >= left:
                 rows, columns = np.divmod(added, grid_hw[1])

@@ -1,0 +1,51 @@
+"""SimMIM on painted shapes, in minutes on two CPU cores: what configs/transfer/*/swin_shapes.py start from.
+
+Data:     python tools/make_shapes_dataset.py data/shapes
+Run:      python tools/train.py configs/demo/shapes.py
+Weights:  python tools/export_backbone.py work_dirs/shapes/iter_3000.pth work_dirs/shapes_backbone.pth --to mmpretrain
+Model:    a Swin of three small stages at 64 px, windows of 4
+"""
+
+_base_ = '../simmim_demo.py'
+
+img_size = 64
+
+model = dict(
+    img_size=img_size,
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=48, depths=[2, 2, 4], num_heads=[2, 4, 8]),
+        img_size=img_size,
+        window_size=4,
+    ),
+)
+
+masking = [dict(type='RandomPatchMask', mask_patch_size=8, mask_ratio=0.6), dict(type='PackMaskedImage')]
+
+train_dataloader = dict(
+    batch_size=64,
+    dataset=dict(
+        data_root='data/shapes/unlabelled',
+        pipeline=[
+            dict(type='LoadImage'),
+            dict(type='RandomResizedCrop', size=img_size, scale=(0.3, 1.0)),
+            dict(type='RandomFlip', prob=0.5),
+            *masking,
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=100,
+    dataset=dict(
+        data_root='data/shapes/objects/val',
+        pipeline=[dict(type='LoadImage'), dict(type='CenterCrop', size=img_size), *masking],
+    ),
+)
+param_scheduler = dict(warmup=150)
+auto_scale_lr = dict(base_batch_size=64)
+train_cfg = dict(max_iters=3000, val_interval=500)
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(interval=1000))
+custom_hooks = [
+    dict(type='ReconstructionHook', by_epoch=False, interval=500, num_images=8),
+    dict(type='UnreadableImagesHook'),
+    dict(type='SampleProgressHook'),
+]

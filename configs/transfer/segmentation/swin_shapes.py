@@ -1,0 +1,78 @@
+"""UPerNet on painted shapes, in a minute on two CPU cores.
+
+Data:     python tools/make_shapes_dataset.py data/shapes
+Weights:  configs/demo/shapes.py
+Run:      python tools/train.py configs/transfer/segmentation/swin_shapes.py --pretrained work_dirs/shapes_backbone.pth
+          the same with --pretrained none, to compare
+Result:   see docs/finetuning.md
+"""
+
+_base_ = 'upernet_swin_base_ade20k.py'
+
+classes = ('background', 'disc', 'ring', 'square', 'triangle', 'star', 'cross', 'hexagon', 'half_disc')
+crop_size = (96, 128)
+norm_cfg = dict(type='BN', requires_grad=True)
+
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=48, depths=[2, 2, 4], num_heads=[2, 4, 8]),
+        img_size=64,
+        window_size=4,
+        out_indices=(0, 1, 2),
+        drop_path_rate=0.0,
+        init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0', 'norm1']),
+    ),
+    decode_head=dict(
+        in_channels=[48, 96, 192], in_index=[0, 1, 2], channels=64, num_classes=len(classes), norm_cfg=norm_cfg
+    ),
+    auxiliary_head=dict(in_channels=192, channels=32, num_classes=len(classes), norm_cfg=norm_cfg),
+)
+
+train_dataloader = dict(
+    batch_size=16,
+    num_workers=1,
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root='data/shapes/scenes',
+        data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
+        metainfo=dict(classes=classes),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+            dict(type='RandomFlip', prob=0.5, direction=['horizontal', 'vertical']),
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+val_dataloader = dict(
+    batch_size=10,
+    num_workers=0,
+    dataset=dict(
+        type='BaseSegDataset',
+        data_root='data/shapes/scenes',
+        data_prefix=dict(img_path='images/val', seg_map_path='labels/val'),
+        metainfo=dict(classes=classes),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations'),
+            dict(type='PackSegInputs'),
+        ],
+    ),
+)
+test_dataloader = val_dataloader
+
+optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=5.0))
+param_scheduler = dict(
+    _delete_=True,
+    type='simmim_mm.CosineWithWarmupLR',
+    by_epoch=False,
+    warmup=20,
+    warmup_ratio=0.01,
+    min_ratio=0.01,
+)
+train_cfg = dict(max_iters=200, val_interval=200)
+default_hooks = dict(
+    logger=dict(interval=20),
+    checkpoint=dict(interval=200, max_keep_ckpts=1, save_best=None),
+)
