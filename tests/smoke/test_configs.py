@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from steps import CONFIGS, one_step
+from training_step import CONFIGS, one_step
 
 from simmim_mm.engine.launch import load_config
 
