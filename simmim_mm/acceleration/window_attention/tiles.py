@@ -1,0 +1,74 @@
+"""What the kernels of window attention share: where tokens lie, and tiles of them.
+
+Needs Triton 3.0 or later.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def place_of_window(window, height, width, WINDOW_H: tl.constexpr, WINDOW_W: tl.constexpr):
+    """The image of a window, and its upper left corner on the rolled map."""
+    across = width // WINDOW_W
+    of_image = (height // WINDOW_H) * across
+    place = window % of_image
+    return (window // of_image).to(tl.int64), (place // across) * WINDOW_H, (place % across) * WINDOW_W
+
+
+@triton.jit
+def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_W: tl.constexpr):
+    """Rows and columns of tokens on the map that is not rolled, and which side of the seams they are on."""
+    rows = top + tokens // WINDOW_W
+    columns = left + tokens % WINDOW_W
+    sides = (rows >= height - shift_h).to(tl.int32) * 2 + (columns >= width - shift_w).to(tl.int32)
+    rows += shift_h
+    columns += shift_w
+    rows = tl.where(rows >= height, rows - height, rows)
+    columns = tl.where(columns >= width, columns - width, columns)
+    return rows, columns, sides
+
+
+@triton.jit
+def load_tile(start, offsets, dims, exists, HEAD_DIM: tl.constexpr):
+    """(tokens, dims) of one head, zero where there is no token."""
+    mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
+    return tl.load(start + offsets[:, None] + dims[None, :], mask=mask, other=0.0)
+
+
+@triton.jit
+def store_tile(start, offsets, dims, exists, tile, HEAD_DIM: tl.constexpr):
+    """Writes what exists of (tokens, dims) of one head."""
+    mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
+    tl.store(start + offsets[:, None] + dims[None, :], tile.to(start.dtype.element_ty), mask=mask)
+
+
+@triton.jit
+def load_bias(bias, head, queries, keys, TOKENS: tl.constexpr):
+    """(queries, keys) of one head in fp32, minus infinity where there is no key."""
+    mask = (queries < TOKENS)[:, None] & (keys < TOKENS)[None, :]
+    places = head * TOKENS * TOKENS + queries[:, None] * TOKENS + keys[None, :]
+    tile = tl.load(bias + places, mask=mask, other=0.0).to(tl.float32)
+    return tl.where((keys < TOKENS)[None, :], tile, float('-inf'))
+
+
+@triton.jit
+def unit_rows(tile):
+    """Rows at length 1 in fp32, and what they were multiplied by; as torch.nn.functional.normalize does."""
+    tile = tile.to(tl.float32)
+    inverse = 1.0 / tl.maximum(tl.sqrt(tl.sum(tile * tile, axis=1)), 1e-12)
+    return tile * inverse[:, None], inverse
+
+
+@triton.jit
+def backward_of_unit(grad, unit, inverse):
+    """Gradient of rows from that of their unit rows."""
+    return (grad - unit * tl.sum(unit * grad, axis=1)[:, None]) * inverse[:, None]
+
+
+@triton.jit
+def separate(scores, sides_of_rows, sides_of_columns):
+    """Lowers the scores of tokens that only the roll brought together (SEPARATED of reference.py)."""
+    return scores + tl.where(sides_of_rows[:, None] != sides_of_columns[None, :], -100.0, 0.0)
