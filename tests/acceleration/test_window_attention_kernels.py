@@ -23,18 +23,19 @@ on_device = pytest.mark.skipif(REASON is not None, reason=f'runs in a process of
 
 # (images, map, window, shift, heads, width of a head). Under the interpreter a window takes 30 ms for each head.
 CASES = {
-    '4x4': (1, (8, 8), (4, 4), (2, 2), 2, 32),
+    '4x4': (1, (4, 8), (4, 4), (2, 2), 2, 32),
     '6x6 oblong map': (1, (6, 12), (6, 6), (3, 3), 1, 32),
     '7x7 several images': (3, (7, 7), (7, 7), (0, 0), 1, 16),
     '8x8 whole map': (1, (8, 8), (8, 8), (0, 0), 2, 32),
-    '12x12': (1, (12, 24), (12, 12), (6, 6), 1, 32),
+    '12x12': (1, (12, 12), (12, 12), (6, 6), 1, 32),
     '2x3 narrow heads': (1, (4, 6), (2, 3), (1, 0), 1, 24),
 }
 FULL = {'10x10': (2, (20, 20), (10, 10), (5, 5), 3, 64), '16x16': (2, (32, 48), (16, 16), (8, 8), 4, 32)}
-DTYPES = {'fp32': torch.float32, 'fp16': torch.float16}
+DTYPES = {'fp32': torch.float32, 'fp16': torch.float16, 'bf16': torch.bfloat16}
+KINDS = [('fp32', False), ('fp32', True), ('fp16', True)]  # (precision, whether scores are cosines)
 if DEVICE.type == 'cuda':
     CASES.update(FULL)
-    DTYPES['bf16'] = torch.bfloat16
+    KINDS += [('fp16', False), ('bf16', False), ('bf16', True)]
 # Relative to the largest value: some units of the last place of what is rounded in between.
 TOLERANCES = {'fp32': 5e-6, 'fp16': 2e-3, 'bf16': 2e-2}
 
@@ -70,16 +71,15 @@ def run(case, dtype, cosine):
 
 
 @on_device
-@pytest.mark.parametrize('cosine', [False, True], ids=['products', 'cosines'])
-@pytest.mark.parametrize('dtype', DTYPES)
+@pytest.mark.parametrize(('dtype', 'cosine'), KINDS)
 @pytest.mark.parametrize('case', CASES)
 def test_kernels_equal_the_plain_path(case, dtype, cosine):
     got, wanted = run(case, DTYPES[dtype], cosine)
     for result, expected, name in zip(got, wanted, ('result', 'qkv', 'bias', 'logit_scale'), strict=False):
         assert result.dtype == (DTYPES[dtype] if name in ('result', 'qkv') else torch.float32)
         error = (result.double() - expected).abs().max() / expected.abs().max()
-        # Sums over windows are fp32 whatever the inputs are, of scores that were products of rounded inputs.
-        assert error <= TOLERANCES[dtype], f'{name}: {error:.1e}'
+        # That of logit_scale is one number, and what it sums nearly cancels: each row of scores has gradients of sum 0.
+        assert error <= TOLERANCES[dtype] * (10 if name == 'logit_scale' else 1), f'{name}: {error:.1e}'
 
 
 @on_device
