@@ -33,6 +33,12 @@ class Lever(NamedTuple):
 # Preset -> value of a lever that both switch on.
 ALWAYS: dict[str, Any] = {'exact': True, 'max': True}
 
-# Name of the lever -> the lever, in the order in which they are applied. As:
-#   'windows': Lever('windows', exact=True, presets=ALWAYS, devices=('cpu', 'cuda')),
-LEVERS: dict[str, Lever] = {}
+# Name of the lever -> the lever, in the order in which they are applied.
+LEVERS: dict[str, Lever] = {
+    'windows': Lever('windows', exact=True, presets=ALWAYS),
+    'attention': Lever(
+        'attention', exact=True, values=('auto', 'sdpa', 'matmul'), presets={'exact': 'auto', 'max': 'auto'}
+    ),
+    'merging': Lever('merging', exact=True, presets=ALWAYS),
+    'mlp': Lever('mlp', exact=True, presets=ALWAYS),
+}
