@@ -29,6 +29,7 @@ class WindowAttention(nn.Module):
 
     num_heads: int
     embed_dims: int
+    window_size: tuple[int, int]
     qkv: nn.Linear
     proj: nn.Linear
     proj_drop: nn.Dropout
@@ -162,12 +163,17 @@ def apply(model: nn.Module, value: Any) -> str:
         BEiTAttention: FastBEiTAttention,
     }
     number = swap_classes(model, classes, lambda module: module.attn_drop.p == 0)  # type: ignore[union-attr]
+    if not number:
+        return 'does not apply: no attention with a learned bias of mmpretrain, or one with attention dropout'
+    kernels = ''
+    if value == 'triton':
+        from simmim_mm.acceleration.window_attention.swin import use_kernels
+
+        value, kernels = 'auto', f'; {use_kernels(model)}'
     for module in model.modules():
         if isinstance(module, tuple(classes.values())):
             module.method = value
-    if not number:
-        return 'does not apply: no attention with a learned bias of mmpretrain, or one with attention dropout'
-    return f'{number} attentions with a learned bias, by {value}'
+    return f'{number} attentions with a learned bias, by {value}{kernels}'
 
 
 def _joined_bias(q_bias: Tensor | None, v_bias: Tensor | None) -> Tensor | None:

@@ -37,7 +37,7 @@ ALWAYS: dict[str, Any] = {'exact': True, 'max': True}
 LEVERS: dict[str, Lever] = {
     'windows': Lever('windows', exact=True, presets=ALWAYS),
     'attention': Lever(
-        'attention', exact=True, values=('auto', 'sdpa', 'matmul'), presets={'exact': 'auto', 'max': 'auto'}
+        'attention', exact=True, values=('auto', 'sdpa', 'matmul', 'triton'), presets={'exact': 'auto', 'max': 'auto'}
     ),
     'merging': Lever('merging', exact=True, presets=ALWAYS),
     'mlp': Lever('mlp', exact=True, presets=ALWAYS),

@@ -1,10 +1,8 @@
 """The Triton kernel of window attention, forward: the map is never rolled, partitioned or padded in memory.
 
-Each program belongs to one head and one block of queries, keeps their bias in registers, and goes through windows of
-many images: ``num_groups`` programs share the windows of a batch. Tokens of a window are padded to a power of two in
-registers, which costs multiplications but no traffic. Names in capitals are known at compile time.
-
-Needs Triton 3.0 or later, and is imported only to run.
+A program computes one block of queries of one window for one head. It goes through the keys block by block with a
+running softmax, so that windows of any size take few registers. What a window lacks to whole blocks is padded in
+registers, which costs multiplications but no traffic.
 """
 
 from __future__ import annotations
@@ -13,7 +11,8 @@ import triton
 import triton.language as tl
 
 from simmim_mm.acceleration.window_attention.tiles import (
-    load_bias,
+    bias_of,
+    factor_of,
     load_tile,
     place_of_window,
     places_of_tokens,
@@ -29,13 +28,8 @@ def forward_kernel(
     bias,
     logit_scale,
     out,
-    num_windows,
-    num_groups,
     height,
     width,
-    stride_image,
-    stride_row,
-    stride_column,
     shift_h,
     shift_w,
     scale,
@@ -50,38 +44,39 @@ def forward_kernel(
     COSINE: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """Output of BLOCK_M queries of each window, for one head."""
+    """Output of BLOCK_M queries, BLOCK_N keys at a time. Heads are neighbours, since they share cache lines."""
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     ROW_BLOCKS: tl.constexpr = (TOKENS + BLOCK_M - 1) // BLOCK_M
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
     program = tl.program_id(0)
     head = program % HEADS
     queries = (program // HEADS % ROW_BLOCKS) * BLOCK_M + tl.arange(0, BLOCK_M)
-    keys = tl.arange(0, BLOCK_N)
-    dims = tl.arange(0, BLOCK_D)
-    bias_tile = load_bias(bias, head, queries, keys, TOKENS)
-    factor = scale
+    factor = factor_of(logit_scale, head, scale, COSINE)
+    first, top, left = place_of_window(program // (HEADS * ROW_BLOCKS), height, width, WINDOW_H, WINDOW_W)
+    q_places, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
+    start = qkv + first * 3 * WIDTH + head * HEAD_DIM
+    q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
     if COSINE:
-        factor = tl.load(logit_scale + head).to(tl.float32)
-    for window in range(program // (HEADS * ROW_BLOCKS), num_windows, num_groups):
-        image, top, left = place_of_window(window, height, width, WINDOW_H, WINDOW_W)
-        q_rows, q_columns, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        k_rows, k_columns, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        start = qkv + image * stride_image + head * HEAD_DIM
-        q_offsets = q_rows * stride_row + q_columns * stride_column
-        k_offsets = k_rows * stride_row + k_columns * stride_column
-        q = load_tile(start, q_offsets, dims, queries < TOKENS, HEAD_DIM)
-        k = load_tile(start + WIDTH, k_offsets, dims, keys < TOKENS, HEAD_DIM)
-        v = load_tile(start + 2 * WIDTH, k_offsets, dims, keys < TOKENS, HEAD_DIM)
+        q = unit_rows(q)[0].to(q.dtype)
+    highest = tl.full((BLOCK_M,), float('-inf'), tl.float32)
+    total = tl.zeros((BLOCK_M,), tl.float32)
+    result = tl.zeros((BLOCK_M, BLOCK_D), tl.float32)
+    for block in range(0, TOKENS, BLOCK_N):
+        keys = block + tl.arange(0, BLOCK_N)
+        k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
+        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
         if COSINE:
-            q = unit_rows(q)[0].to(v.dtype)
-            k = unit_rows(k)[0].to(v.dtype)
-        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * factor + bias_tile
+            k = unit_rows(k)[0].to(k.dtype)
+        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * factor
+        scores += bias_of(bias, head, queries[:, None], keys[None, :], TOKENS)
         if SHIFTED:
             scores = separate(scores, q_sides, k_sides)
-        weights = tl.exp(scores - tl.max(scores, axis=1)[:, None])
-        total = tl.sum(weights, axis=1)
-        result = tl.dot(weights.to(v.dtype), v, input_precision=PRECISION) / total[:, None]
-        out_offsets = (q_rows * width + q_columns) * WIDTH
-        out_start = out + image * height * width * WIDTH + head * HEAD_DIM
-        store_tile(out_start, out_offsets, dims, queries < TOKENS, result, HEAD_DIM)
+        higher = tl.maximum(highest, tl.max(scores, axis=1))
+        weights = tl.exp(scores - higher[:, None])
+        kept = tl.exp(highest - higher)
+        total = total * kept + tl.sum(weights, axis=1)
+        result = result * kept[:, None] + tl.dot(weights.to(v.dtype), v, input_precision=PRECISION)
+        highest = higher
+    result = result / total[:, None]
+    store_tile(out + first * WIDTH + head * HEAD_DIM, q_places * WIDTH, queries < TOKENS, result, HEAD_DIM, BLOCK_D)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from simmim_mm.acceleration.window_attention.plans import (
+    PROGRAMS,
     Plan,
     device_refusal,
     num_groups,
-    plan_kernel,
+    plan_kernels,
     refusal,
 )
 
@@ -33,24 +34,20 @@ def launch_forward(
     _check(qkv, window, num_heads)
     from simmim_mm.acceleration.window_attention.forward_kernel import forward_kernel
 
-    qkv = _channels_last(qkv)
-    images, height, width = qkv.shape[:3]
-    out = qkv.new_empty(images, height, width, qkv.shape[3] // 3)
-    num_tokens = window[0] * window[1]
-    plan = plan_kernel(num_tokens, out.shape[3] // num_heads, backward=False)
-    num_windows = images * height * width // num_tokens
-    groups = num_groups(plan, num_tokens, num_windows, num_heads, _programs(plan, qkv.device))
-    blocks = -(-num_tokens // plan.block_m)
+    work = _Work.of(qkv, window, num_heads)
+    qkv, bias = qkv.contiguous(), bias.contiguous()
+    out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+    scales = bias if logit_scale is None else logit_scale.contiguous()
     with _on(qkv.device):
-        forward_kernel[(num_heads * blocks * groups,)](
+        forward_kernel[(num_heads * work.num_blocks * work.num_windows,)](
             qkv,
-            bias.contiguous(),
-            bias if logit_scale is None else logit_scale.contiguous(),
+            bias,
+            scales,
             out,
-            num_windows,
-            groups,
             *_geometry(qkv, shift, scale),
-            **_constants(qkv, window, shift, num_heads, logit_scale, plan),
+            BLOCK_M=work.plan.block_m,
+            BLOCK_N=work.plan.block_n,
+            **_constants(qkv, window, shift, num_heads, logit_scale, work.plan),
         )
     return out
 
@@ -67,50 +64,72 @@ def launch_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The Triton counterpart of ``reference.window_attention_backward``, with its arguments and results."""
     _check(qkv, window, num_heads)
-    from simmim_mm.acceleration.window_attention.backward_kernels import backward_columns_kernel, backward_rows_kernel
+    from simmim_mm.acceleration.window_attention.backward_bias import backward_bias_kernel
+    from simmim_mm.acceleration.window_attention.backward_blocks import backward_keys_kernel, backward_queries_kernel
+    from simmim_mm.acceleration.window_attention.backward_kernel import backward_kernel
 
-    qkv, grad, bias = _channels_last(qkv), grad.contiguous(), bias.contiguous()
-    images, height, width = qkv.shape[:3]
-    num_tokens = window[0] * window[1]
-    plan = plan_kernel(num_tokens, grad.shape[3] // num_heads, backward=True)
-    num_windows = images * height * width // num_tokens
-    groups = num_groups(plan, num_tokens, num_windows, num_heads, _programs(plan, qkv.device))
-    blocks = -(-num_tokens // plan.block_m)
+    work = _Work.of(qkv, window, num_heads)
+    grad, qkv, bias = grad.contiguous(), qkv.contiguous(), bias.contiguous()
+    scales = bias if logit_scale is None else logit_scale.contiguous()
+    inputs = (grad, qkv, bias, scales)
+    geometry = _geometry(qkv, shift, scale)
+    constants = _constants(qkv, window, shift, num_heads, logit_scale, work.plan)
+    num_tokens, squares = window[0] * window[1], work.num_blocks**2
+    groups = num_groups(work.num_windows, num_heads * squares, _programs(qkv.device))
 
     def workspace(*sizes: int) -> Tensor:
         return torch.empty(sizes, dtype=torch.float32, device=qkv.device)
 
-    grad_qkv = torch.empty(qkv.shape, dtype=qkv.dtype, device=qkv.device)
+    grad_qkv = torch.empty_like(qkv)
     bias_sums = workspace(groups, num_heads, num_tokens, num_tokens)
-    scale_sums = workspace(groups, num_heads, blocks) if logit_scale is not None else workspace(0)
-    log_totals, means = (workspace(num_windows, num_heads, num_tokens if blocks > 1 else 0) for _ in range(2))
-    scales = bias if logit_scale is None else logit_scale.contiguous()
-    geometry = _geometry(qkv, shift, scale)
-    constants = _constants(qkv, window, shift, num_heads, logit_scale, plan)
+    scale_sums = workspace(groups * squares, num_heads)
     with _on(qkv.device):
-        backward_rows_kernel[(num_heads * blocks * groups,)](
-            grad,
-            qkv,
-            bias,
-            scales,
-            grad_qkv,
-            bias_sums,
-            scale_sums,
-            log_totals,
-            means,
-            num_windows,
-            groups,
-            *geometry,
-            **constants,
-        )
-        if blocks > 1:
-            backward_columns_kernel[(num_heads * blocks * num_windows,)](
-                grad, qkv, bias, scales, grad_qkv, log_totals, means, *geometry, **constants
+        if work.plan.is_one_block:
+            backward_kernel[(num_heads * groups,)](
+                *inputs,
+                grad_qkv,
+                bias_sums,
+                scale_sums,
+                work.num_windows,
+                groups,
+                *geometry,
+                BLOCK_N=work.plan.block_n,
+                **constants,
+            )
+        else:
+            totals, means = (workspace(work.num_windows, num_heads, num_tokens) for _ in range(2))
+            blocks = dict(BLOCK_M=work.plan.block_m, BLOCK_N=work.plan.block_n, **constants)
+            grid = (num_heads * work.num_blocks * work.num_windows,)
+            backward_queries_kernel[grid](*inputs, grad_qkv, totals, means, *geometry, **blocks)
+            backward_keys_kernel[grid](*inputs, grad_qkv, totals, means, *geometry, **blocks)
+            backward_bias_kernel[(num_heads * squares * groups,)](
+                *inputs,
+                bias_sums,
+                scale_sums,
+                totals,
+                means,
+                work.num_windows,
+                groups,
+                *geometry,
+                BLOCK_M=work.plan.block_m,
+                **constants,
             )
     grad_scale = qkv.new_empty(0)
     if logit_scale is not None:
-        grad_scale = scale_sums.sum(dim=(0, 2)).to(logit_scale.dtype)
+        grad_scale = scale_sums.sum(dim=0).to(logit_scale.dtype)
     return grad_qkv, bias_sums.sum(dim=0).to(bias.dtype), grad_scale
+
+
+class _Work(NamedTuple):
+    plan: Plan
+    num_windows: int
+    num_blocks: int
+
+    @classmethod
+    def of(cls, qkv: Tensor, window: Sequence[int], num_heads: int) -> _Work:
+        num_tokens = window[0] * window[1]
+        plan = plan_kernels(num_tokens, qkv.shape[3] // (3 * num_heads))
+        return cls(plan, qkv.shape[:3].numel() // num_tokens, -(-num_tokens // plan.block_m))
 
 
 def _check(qkv: Tensor, window: Sequence[int], num_heads: int) -> None:
@@ -124,7 +143,7 @@ def _check(qkv: Tensor, window: Sequence[int], num_heads: int) -> None:
 
 
 def _geometry(qkv: Tensor, shift: Sequence[int], scale: float) -> tuple[int | float, ...]:
-    return (*qkv.shape[1:3], *qkv.stride()[:3], *shift, scale)
+    return (*qkv.shape[1:3], *shift, scale)
 
 
 def _constants(
@@ -135,8 +154,6 @@ def _constants(
         HEAD_DIM=qkv.shape[3] // (3 * num_heads),
         WINDOW_H=window[0],
         WINDOW_W=window[1],
-        BLOCK_M=plan.block_m,
-        BLOCK_N=plan.block_n,
         BLOCK_D=plan.block_d,
         SHIFTED=any(shift),
         COSINE=logit_scale is not None,
@@ -147,14 +164,10 @@ def _constants(
     )
 
 
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps if maps.stride(3) == 1 else maps.contiguous()
-
-
-def _programs(plan: Plan, device: torch.device) -> int:
+def _programs(device: torch.device) -> int:
     if device.type == 'cpu':
         return INTERPRETED_PROGRAMS
-    return plan.programs * torch.cuda.get_device_properties(device).multi_processor_count
+    return PROGRAMS * torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _on(device: torch.device) -> AbstractContextManager[Any]:

@@ -8,26 +8,24 @@ from typing import NamedTuple
 
 import torch
 
-MOST_TOKENS = 256  # a row of scores of a window must fit into the registers of one program
+ONE_BLOCK = 64  # up to so many tokens, one block holds a window's scores, and backward is one kernel
+MOST_TOKENS = 256  # beyond, nothing was tested
 MOST_WIDTH = 128  # of a head
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 LOWEST_CAPABILITY = (8, 0)  # bfloat16 and TF32 on tensor cores
-ONE_BLOCK = 64  # up to so many tokens, one block holds a window's scores, and backward is one kernel
-# Programs for each processor of a device: several at once hide each other's waits, and share a window's cache lines.
-PROGRAMS_FORWARD = 16
-PROGRAMS_BACKWARD = 8
+# Programs for each processor of a device, of kernels that sum over windows: several at once hide each other's waits.
+PROGRAMS = 8
 
 
 class Plan(NamedTuple):
-    """How one kernel is cut.
+    """How the work on windows of one size is cut.
 
     Attributes:
-        block_m: Queries of a program (keys, in the kernel of the columns).
-        block_n: Keys of a program (queries, there): all of a window, padded to a power of two.
+        block_m: Tokens of a window that a program works on.
+        block_n: Tokens that it goes through, at a time.
         block_d: Width of a head, padded to a power of two.
         num_warps: Warps of a program.
-        num_stages: Depth of the pipeline of loads.
-        programs: Programs for each processor of the device.
+        num_stages: Depth of the pipeline of loads in loops.
     """
 
     block_m: int
@@ -35,42 +33,42 @@ class Plan(NamedTuple):
     block_d: int
     num_warps: int
     num_stages: int
-    programs: int
+
+    @property
+    def is_one_block(self) -> bool:
+        """Whether a window is one block."""
+        return self.block_m == self.block_n
 
 
-def plan_kernel(num_tokens: int, head_width: int, backward: bool) -> Plan:
-    """The cut of a kernel.
+def plan_kernels(num_tokens: int, head_width: int) -> Plan:
+    """Cuts the work.
 
     Args:
         num_tokens: Of a window.
         head_width: Channels of a head.
-        backward: Whether it is one of the two kernels of the backward pass.
 
     Returns:
         The cut.
     """
-    block_n = max(16, _power_of_two(num_tokens))
     block_d = max(16, _power_of_two(head_width))
-    block_m = block_n if block_n <= ONE_BLOCK else 32
-    num_warps = {16: 1, 32: 2, 64: 4, 128: 4, 256: 8}[block_n]
-    return Plan(block_m, block_n, block_d, num_warps, 1, PROGRAMS_BACKWARD if backward else PROGRAMS_FORWARD)
+    if num_tokens > ONE_BLOCK:
+        return Plan(ONE_BLOCK, 32, block_d, num_warps=4, num_stages=2)
+    block = max(16, _power_of_two(num_tokens))
+    return Plan(block, block, block_d, num_warps=block // 16, num_stages=2)
 
 
-def num_groups(plan: Plan, num_tokens: int, num_windows: int, num_heads: int, programs: int) -> int:
-    """Between how many programs the windows of a batch are shared, for each head and block of queries.
+def num_groups(num_windows: int, num_sums: int, programs: int) -> int:
+    """Between how many programs the windows of a batch are shared where they are summed over.
 
     Args:
-        plan: The cut.
-        num_tokens: Of a window.
         num_windows: Of all images.
-        num_heads: Heads.
-        programs: That the device should have, all heads and blocks together.
+        num_sums: Heads, times blocks of the bias.
+        programs: That the device should have altogether.
 
     Returns:
-        1 to ``num_windows``, such that all get the same number of windows, or one less.
+        1 to ``num_windows``, such that the fullest program has no more windows than it must.
     """
-    blocks = num_heads * -(-num_tokens // plan.block_m)
-    wanted = max(1, min(num_windows, programs // blocks))
+    wanted = max(1, min(num_windows, programs // num_sums))
     each = -(-num_windows // wanted)
     return -(-num_windows // each)
 

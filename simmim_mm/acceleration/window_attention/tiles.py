@@ -1,6 +1,6 @@
 """What the kernels of window attention share: where tokens lie, and tiles of them.
 
-Needs Triton 3.0 or later.
+Names in capitals are known at compile time. Needs Triton 3.0 or later.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import triton.language as tl
 
 @triton.jit
 def place_of_window(window, height, width, WINDOW_H: tl.constexpr, WINDOW_W: tl.constexpr):
-    """The image of a window, and its upper left corner on the rolled map."""
+    """The first token of the image of a window, and the window's upper left corner on the rolled map."""
     across = width // WINDOW_W
     of_image = (height // WINDOW_H) * across
     place = window % of_image
-    return (window // of_image).to(tl.int64), (place // across) * WINDOW_H, (place % across) * WINDOW_W
+    first = (window // of_image).to(tl.int64) * height * width
+    return first, (place // across) * WINDOW_H, (place % across) * WINDOW_W
 
 
 @triton.jit
 def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_W: tl.constexpr):
-    """Rows and columns of tokens on the map that is not rolled, and which side of the seams they are on."""
+    """Places of tokens of a window on the map that is not rolled, and which side of the seams they are on."""
     rows = top + tokens // WINDOW_W
     columns = left + tokens % WINDOW_W
     sides = (rows >= height - shift_h).to(tl.int32) * 2 + (columns >= width - shift_w).to(tl.int32)
@@ -28,30 +29,46 @@ def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_
     columns += shift_w
     rows = tl.where(rows >= height, rows - height, rows)
     columns = tl.where(columns >= width, columns - width, columns)
-    return rows, columns, sides
+    return rows * width + columns, sides
 
 
 @triton.jit
-def load_tile(start, offsets, dims, exists, HEAD_DIM: tl.constexpr):
-    """(tokens, dims) of one head, zero where there is no token."""
+def load_tile(start, offsets, exists, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
+    """(tokens, channels) of one head, zero where there is none."""
+    dims = tl.arange(0, BLOCK_D)
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     return tl.load(start + offsets[:, None] + dims[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def store_tile(start, offsets, dims, exists, tile, HEAD_DIM: tl.constexpr):
-    """Writes what exists of (tokens, dims) of one head."""
+def store_tile(start, offsets, exists, tile, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
+    """Writes what exists of (tokens, channels) of one head."""
+    dims = tl.arange(0, BLOCK_D)
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     tl.store(start + offsets[:, None] + dims[None, :], tile.to(start.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def load_bias(bias, head, queries, keys, TOKENS: tl.constexpr):
-    """(queries, keys) of one head in fp32, minus infinity where there is no key."""
-    mask = (queries < TOKENS)[:, None] & (keys < TOKENS)[None, :]
-    places = head * TOKENS * TOKENS + queries[:, None] * TOKENS + keys[None, :]
-    tile = tl.load(bias + places, mask=mask, other=0.0).to(tl.float32)
-    return tl.where((keys < TOKENS)[None, :], tile, float('-inf'))
+def bias_of(bias, head, queries, keys, TOKENS: tl.constexpr):
+    """The bias of pairs in fp32, minus infinity where there is no key, for places such as (n, 1) and (1, m)."""
+    mask = (queries < TOKENS) & (keys < TOKENS)
+    tile = tl.load(bias + head * TOKENS * TOKENS + queries * TOKENS + keys, mask=mask, other=0.0).to(tl.float32)
+    return tl.where(keys < TOKENS, tile, float('-inf'))
+
+
+@triton.jit
+def separate(scores, sides_of_rows, sides_of_columns):
+    """Lowers the scores of tokens that only the roll brought together (SEPARATED of reference.py)."""
+    return scores + tl.where(sides_of_rows[:, None] != sides_of_columns[None, :], -100.0, 0.0)
+
+
+@triton.jit
+def factor_of(logit_scale, head, scale, COSINE: tl.constexpr):
+    """What multiplies the products, or the cosines, of one head."""
+    factor = scale
+    if COSINE:
+        factor = tl.load(logit_scale + head).to(tl.float32)
+    return factor
 
 
 @triton.jit
@@ -66,9 +83,3 @@ def unit_rows(tile):
 def backward_of_unit(grad, unit, inverse):
     """Gradient of rows from that of their unit rows."""
     return (grad - unit * tl.sum(unit * grad, axis=1)[:, None]) * inverse[:, None]
-
-
-@triton.jit
-def separate(scores, sides_of_rows, sides_of_columns):
-    """Lowers the scores of tokens that only the roll brought together (SEPARATED of reference.py)."""
-    return scores + tl.where(sides_of_rows[:, None] != sides_of_columns[None, :], -100.0, 0.0)
