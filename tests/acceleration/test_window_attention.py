@@ -7,7 +7,8 @@ import torch
 from mmpretrain.models.utils import ShiftWindowMSA
 from mmpretrain.models.utils.attention import WindowMSA, WindowMSAV2
 
-from simmim_mm.acceleration.window_attention import refusal, window_attention
+from simmim_mm.acceleration.window_attention import refusal, swin_cases, window_attention
+from simmim_mm.registry import MODELS
 
 # name -> (map, window, shift, heads, width of a head)
 GRIDS = {
@@ -157,3 +158,32 @@ def test_what_does_not_fit_is_refused():
 def test_limits_of_the_kernels(num_tokens, width, dtype, reason):
     answer = refusal(num_tokens, width, dtype)
     assert answer is None if reason is None else reason in answer
+
+
+def test_cases_of_benchmarks_are_the_blocks_of_swin():
+    """Against the blocks that mmpretrain builds, and what PyTorch counts for its tensors."""
+    swin = MODELS.build(dict(type='mmpretrain.SwinTransformer', arch='tiny', img_size=192, window_size=6))
+    cases = swin_cases(depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
+    assert sum(case.num_blocks for case in cases) == sum(len(stage.blocks) for stage in swin.stages)
+    blocks = []
+
+    def note(module, inputs, output):
+        shift = 0 if min(inputs[1]) == module.window_size else module.shift_size
+        blocks.append((tuple(inputs[1]), module.window_size, shift, module.w_msa.num_heads))
+
+    for module in swin.modules():
+        if isinstance(module, ShiftWindowMSA):
+            module.register_forward_hook(note)
+    with torch.no_grad():
+        swin(torch.zeros(1, 3, 192, 192))
+    expected = [(*case[1:5],) for case in cases for _ in range(case.num_blocks)]
+    assert sorted(blocks) == sorted(expected)
+
+    qkv, bias = cases[1].inputs(2, torch.bfloat16, 'cpu')
+    result = window_attention(qkv, bias, *cases[1].arguments)
+    assert cases[1].traffic(2, 2) == (qkv.nbytes + result.nbytes, 2 * qkv.nbytes + result.nbytes)
+
+
+def test_cases_that_do_not_tile_are_refused():
+    with pytest.raises(ValueError, match='windows of 7 do not tile the map of stride 4'):
+        swin_cases(window=7)
