@@ -46,6 +46,7 @@ EXTRAS['test'] = [
     'pytest',
     'hypothesis',
     'tensorboard',
+    "triton>=3.0; platform_system == 'Linux'",  # its interpreter runs our kernels without a GPU
     'setuptools>=77',  # the tests build a wheel without build isolation
     *EXTRAS['demo'],
     *EXTRAS['detection'],

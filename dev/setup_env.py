@@ -106,8 +106,8 @@ def is_recent(torch_version: str | None) -> bool:
 
 
 def constraints_with(torch_version: str) -> str:
-    """The text of constraints.txt, but with another torch, and a torchvision to match."""
-    text = re.sub(r'^torch(vision)?==.*\n', '', CONSTRAINTS.read_text(), flags=re.MULTILINE)
+    """The text of constraints.txt, but with another torch, and a torchvision and a Triton to match."""
+    text = re.sub(r'^(torch|torchvision|triton)==.*\n', '', CONSTRAINTS.read_text(), flags=re.MULTILINE)
     return f'{text}torch=={torch_version}\n'
 
 

@@ -56,6 +56,7 @@ def backward_bias_kernel(
     group = program // (HEADS * BLOCKS * BLOCKS)
     queries = (block // BLOCKS) * BLOCK_M + tl.arange(0, BLOCK_M)
     keys = (block % BLOCKS) * BLOCK_M + tl.arange(0, BLOCK_M)
+    bias_tile = bias_of(bias, head, queries[:, None], keys[None, :], TOKENS)
     bias_sum = tl.zeros((BLOCK_M, BLOCK_M), tl.float32)
     scale_sum = tl.zeros((BLOCK_M,), tl.float32)
     factor = factor_of(logit_scale, head, scale, COSINE)
@@ -76,7 +77,7 @@ def backward_bias_kernel(
         log_total = tl.load(log_totals + rows, mask=queries < TOKENS, other=0.0)
         mean = tl.load(means + rows, mask=queries < TOKENS, other=0.0)
         products = tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        scores = products * factor + bias_of(bias, head, queries[:, None], keys[None, :], TOKENS)
+        scores = products * factor + bias_tile
         if SHIFTED:
             scores = separate(scores, q_sides, k_sides)
         grad_weights = tl.dot(grad_out, tl.trans(v), input_precision=PRECISION)

@@ -56,6 +56,7 @@ def backward_kernel(
     head = program % HEADS
     tokens = tl.arange(0, BLOCK_N)
     exists = tokens < TOKENS
+    bias_tile = bias_of(bias, head, tokens[:, None], tokens[None, :], TOKENS)
     bias_sum = tl.zeros((BLOCK_N, BLOCK_N), tl.float32)
     scale_sum = tl.zeros((BLOCK_N,), tl.float32)
     factor = factor_of(logit_scale, head, scale, COSINE)
@@ -73,7 +74,7 @@ def backward_kernel(
             q = q_unit.to(v.dtype)
             k = k_unit.to(v.dtype)
         products = tl.dot(q, tl.trans(k), input_precision=PRECISION)
-        scores = products * factor + bias_of(bias, head, tokens[:, None], tokens[None, :], TOKENS)
+        scores = products * factor + bias_tile
         if SHIFTED:
             scores = separate(scores, sides, sides)
         weights = tl.exp(scores - tl.max(scores, axis=1)[:, None])
