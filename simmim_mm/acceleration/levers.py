@@ -41,4 +41,7 @@ LEVERS: dict[str, Lever] = {
     ),
     'merging': Lever('merging', exact=True, presets=ALWAYS),
     'mlp': Lever('mlp', exact=True, presets=ALWAYS),
+    'norms': Lever('norms', exact=True, presets=ALWAYS),
+    'cells': Lever('cells', exact=True, presets=ALWAYS, devices=('cuda',)),
+    'allocator': Lever('allocator', exact=True, presets=ALWAYS, devices=('cpu',)),
 }
