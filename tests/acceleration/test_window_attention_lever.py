@@ -16,7 +16,6 @@ from simmim_mm.acceleration import accelerate
 from simmim_mm.acceleration.window_attention import is_interpreted, swin
 from simmim_mm.registry import MODELS
 
-
 # Under the interpreter, kernels would run on the CPU, for minutes.
 pytestmark = pytest.mark.skipif(is_interpreted(), reason='the kernels are tested by themselves')
 
