@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-triton = pytest.importorskip('triton')
+triton = pytest.importorskip('triton', minversion='3.7')  # older ones have another interface
 
 from simmim_mm.acceleration.window_attention.plans import is_interpreted, plan_kernels  # noqa: E402
 

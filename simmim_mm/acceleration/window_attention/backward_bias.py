@@ -3,8 +3,6 @@
 See ``backward_blocks.py``. As in ``backward_kernel.py``, a program goes through windows of many images.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 
@@ -50,6 +48,7 @@ def backward_bias_kernel(
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     BLOCKS: tl.constexpr = (TOKENS + BLOCK_M - 1) // BLOCK_M
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_D)
     program = tl.program_id(0)
     head = program % HEADS
     block = program // HEADS % (BLOCKS * BLOCKS)
@@ -65,11 +64,11 @@ def backward_bias_kernel(
         q_places, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
         k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
         start = qkv + first * 3 * WIDTH + head * HEAD_DIM
-        q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
-        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
-        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+        q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, dims, HEAD_DIM)
+        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
+        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
         grad_start = grad + first * WIDTH + head * HEAD_DIM
-        grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
+        grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, dims, HEAD_DIM)
         if COSINE:
             q = unit_rows(q)[0].to(q.dtype)
             k = unit_rows(k)[0].to(k.dtype)

@@ -5,8 +5,6 @@ queries, which leaves the two numbers that take a whole row of scores (the logar
 mean of the gradients of its weights); for keys and values; and for the bias, in ``backward_bias.py``.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 
@@ -52,6 +50,7 @@ def backward_queries_kernel(
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     ROW_BLOCKS: tl.constexpr = (TOKENS + BLOCK_M - 1) // BLOCK_M
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_D)
     program = tl.program_id(0)
     head = program % HEADS
     window = program // (HEADS * ROW_BLOCKS)
@@ -60,9 +59,9 @@ def backward_queries_kernel(
     first, top, left = place_of_window(window, height, width, WINDOW_H, WINDOW_W)
     q_places, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
     start = qkv + first * 3 * WIDTH + head * HEAD_DIM
-    q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
+    q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, dims, HEAD_DIM)
     grad_start = grad + first * WIDTH + head * HEAD_DIM
-    grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
+    grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, dims, HEAD_DIM)
     if COSINE:
         q_unit, q_inverse = unit_rows(q)
         q = q_unit.to(q.dtype)
@@ -72,8 +71,8 @@ def backward_queries_kernel(
     for block in range(0, TOKENS, BLOCK_N):
         keys = block + tl.arange(0, BLOCK_N)
         k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
-        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
+        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
         if COSINE:
             k = unit_rows(k)[0].to(k.dtype)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * factor
@@ -96,8 +95,8 @@ def backward_queries_kernel(
     for block in range(0, TOKENS, BLOCK_N):
         keys = block + tl.arange(0, BLOCK_N)
         k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
-        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
+        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
         if COSINE:
             k = unit_rows(k)[0].to(k.dtype)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * factor
@@ -111,7 +110,7 @@ def backward_queries_kernel(
     if COSINE:
         grad_q = backward_of_unit(grad_q, q_unit, q_inverse)
     grad_start = grad_qkv + first * 3 * WIDTH + head * HEAD_DIM
-    store_tile(grad_start, q_places * 3 * WIDTH, queries < TOKENS, grad_q, HEAD_DIM, BLOCK_D)
+    store_tile(grad_start, q_places * 3 * WIDTH, queries < TOKENS, grad_q, dims, HEAD_DIM)
 
 
 @triton.jit
@@ -146,6 +145,7 @@ def backward_keys_kernel(
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     ROW_BLOCKS: tl.constexpr = (TOKENS + BLOCK_M - 1) // BLOCK_M
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_D)
     program = tl.program_id(0)
     head = program % HEADS
     window = program // (HEADS * ROW_BLOCKS)
@@ -154,8 +154,8 @@ def backward_keys_kernel(
     first, top, left = place_of_window(window, height, width, WINDOW_H, WINDOW_W)
     k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
     start = qkv + first * 3 * WIDTH + head * HEAD_DIM
-    k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
-    v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+    k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
+    v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
     grad_start = grad + first * WIDTH + head * HEAD_DIM
     if COSINE:
         k_unit, k_inverse = unit_rows(k)
@@ -165,8 +165,8 @@ def backward_keys_kernel(
     for block in range(0, TOKENS, BLOCK_N):
         queries = block + tl.arange(0, BLOCK_N)
         q_places, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
-        grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
+        q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, dims, HEAD_DIM)
+        grad_out = load_tile(grad_start, q_places * WIDTH, queries < TOKENS, dims, HEAD_DIM)
         if COSINE:
             q = unit_rows(q)[0].to(q.dtype)
         rows = (window * HEADS + head) * TOKENS + queries
@@ -185,5 +185,5 @@ def backward_keys_kernel(
     if COSINE:
         grad_k = backward_of_unit(grad_k, k_unit, k_inverse)
     grad_start = grad_qkv + first * 3 * WIDTH + head * HEAD_DIM
-    store_tile(grad_start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, grad_k, HEAD_DIM, BLOCK_D)
-    store_tile(grad_start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, grad_v, HEAD_DIM, BLOCK_D)
+    store_tile(grad_start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, grad_k, dims, HEAD_DIM)
+    store_tile(grad_start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, grad_v, dims, HEAD_DIM)

@@ -5,8 +5,6 @@ head: ``num_groups`` programs share the windows of a batch. The gradient of the 
 program, and one entry of a small workspace at its end: no atomic additions, so the same numbers in every run.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 
@@ -52,6 +50,7 @@ def backward_kernel(
     """All gradients of windows of at most BLOCK_N tokens."""
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_D)
     program = tl.program_id(0)
     head = program % HEADS
     tokens = tl.arange(0, BLOCK_N)
@@ -64,10 +63,10 @@ def backward_kernel(
         first, top, left = place_of_window(window, height, width, WINDOW_H, WINDOW_W)
         places, sides = places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_W)
         start = qkv + first * 3 * WIDTH + head * HEAD_DIM
-        q = load_tile(start, places * 3 * WIDTH, exists, HEAD_DIM, BLOCK_D)
-        k = load_tile(start + WIDTH, places * 3 * WIDTH, exists, HEAD_DIM, BLOCK_D)
-        v = load_tile(start + 2 * WIDTH, places * 3 * WIDTH, exists, HEAD_DIM, BLOCK_D)
-        grad_out = load_tile(grad + first * WIDTH + head * HEAD_DIM, places * WIDTH, exists, HEAD_DIM, BLOCK_D)
+        q = load_tile(start, places * 3 * WIDTH, exists, dims, HEAD_DIM)
+        k = load_tile(start + WIDTH, places * 3 * WIDTH, exists, dims, HEAD_DIM)
+        v = load_tile(start + 2 * WIDTH, places * 3 * WIDTH, exists, dims, HEAD_DIM)
+        grad_out = load_tile(grad + first * WIDTH + head * HEAD_DIM, places * WIDTH, exists, dims, HEAD_DIM)
         if COSINE:
             q_unit, q_inverse = unit_rows(q)
             k_unit, k_inverse = unit_rows(k)
@@ -92,9 +91,9 @@ def backward_kernel(
             grad_q = backward_of_unit(grad_q, q_unit, q_inverse)
             grad_k = backward_of_unit(grad_k, k_unit, k_inverse)
         start = grad_qkv + first * 3 * WIDTH + head * HEAD_DIM
-        store_tile(start, places * 3 * WIDTH, exists, grad_q, HEAD_DIM, BLOCK_D)
-        store_tile(start + WIDTH, places * 3 * WIDTH, exists, grad_k, HEAD_DIM, BLOCK_D)
-        store_tile(start + 2 * WIDTH, places * 3 * WIDTH, exists, grad_v, HEAD_DIM, BLOCK_D)
+        store_tile(start, places * 3 * WIDTH, exists, grad_q, dims, HEAD_DIM)
+        store_tile(start + WIDTH, places * 3 * WIDTH, exists, grad_k, dims, HEAD_DIM)
+        store_tile(start + 2 * WIDTH, places * 3 * WIDTH, exists, grad_v, dims, HEAD_DIM)
     pairs = program.to(tl.int64) * TOKENS * TOKENS + tokens[:, None] * TOKENS + tokens[None, :]
     tl.store(grad_bias + pairs, bias_sum, mask=exists[:, None] & exists[None, :])
     if COSINE:

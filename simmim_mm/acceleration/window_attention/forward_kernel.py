@@ -5,8 +5,6 @@ running softmax, so that windows of any size take few registers. What a window l
 registers, which costs multiplications but no traffic.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
 
@@ -48,6 +46,7 @@ def forward_kernel(
     TOKENS: tl.constexpr = WINDOW_H * WINDOW_W
     ROW_BLOCKS: tl.constexpr = (TOKENS + BLOCK_M - 1) // BLOCK_M
     WIDTH: tl.constexpr = HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_D)
     program = tl.program_id(0)
     head = program % HEADS
     queries = (program // HEADS % ROW_BLOCKS) * BLOCK_M + tl.arange(0, BLOCK_M)
@@ -55,7 +54,7 @@ def forward_kernel(
     first, top, left = place_of_window(program // (HEADS * ROW_BLOCKS), height, width, WINDOW_H, WINDOW_W)
     q_places, q_sides = places_of_tokens(queries, top, left, height, width, shift_h, shift_w, WINDOW_W)
     start = qkv + first * 3 * WIDTH + head * HEAD_DIM
-    q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, HEAD_DIM, BLOCK_D)
+    q = load_tile(start, q_places * 3 * WIDTH, queries < TOKENS, dims, HEAD_DIM)
     if COSINE:
         q = unit_rows(q)[0].to(q.dtype)
     highest = tl.full((BLOCK_M,), float('-inf'), tl.float32)
@@ -64,8 +63,8 @@ def forward_kernel(
     for block in range(0, TOKENS, BLOCK_N):
         keys = block + tl.arange(0, BLOCK_N)
         k_places, k_sides = places_of_tokens(keys, top, left, height, width, shift_h, shift_w, WINDOW_W)
-        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
-        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, HEAD_DIM, BLOCK_D)
+        k = load_tile(start + WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
+        v = load_tile(start + 2 * WIDTH, k_places * 3 * WIDTH, keys < TOKENS, dims, HEAD_DIM)
         if COSINE:
             k = unit_rows(k)[0].to(k.dtype)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * factor
@@ -79,4 +78,4 @@ def forward_kernel(
         result = result * kept[:, None] + tl.dot(weights.to(v.dtype), v, input_precision=PRECISION)
         highest = higher
     result = result / total[:, None]
-    store_tile(out + first * WIDTH + head * HEAD_DIM, q_places * WIDTH, queries < TOKENS, result, HEAD_DIM, BLOCK_D)
+    store_tile(out + first * WIDTH + head * HEAD_DIM, q_places * WIDTH, queries < TOKENS, result, dims, HEAD_DIM)

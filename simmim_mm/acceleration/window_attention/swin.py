@@ -18,8 +18,8 @@ from simmim_mm.acceleration.windows import StaticShiftWindowMSA
 class KernelAttention(WindowAttention):
     """Attention in the windows of a map by one operator, without moving the map. A mixin."""
 
-    def factors(self) -> dict[str, float | Tensor]:
-        """What the operator multiplies products or cosines by."""
+    def factors(self) -> tuple[float | None, Tensor | None]:
+        """What the operator multiplies products by, or cosines."""
         raise NotImplementedError
 
     def attend_map(self, x: Tensor, layout: WindowLayout) -> Tensor:
@@ -28,24 +28,24 @@ class KernelAttention(WindowAttention):
             return super().attend_map(x, layout)
         window, shift = (layout.window, layout.window), (layout.shift, layout.shift)
         qkv = self.project(x).unflatten(1, (layout.height, layout.width))
-        maps = window_attention(qkv, self.relative_bias(), window, shift, self.num_heads, **self.factors())
+        maps = window_attention(qkv, self.relative_bias(), window, shift, self.num_heads, *self.factors())
         return self.proj_drop(self.proj(maps.flatten(1, 2)))
 
 
 class KernelWindowMSA(KernelAttention, FastWindowMSA):
     """mmpretrain's ``WindowMSA``, with the same result."""
 
-    def factors(self) -> dict[str, float | Tensor]:
+    def factors(self) -> tuple[float | None, Tensor | None]:
         """See :class:`KernelAttention`."""
-        return {'scale': self.scale}
+        return self.scale, None
 
 
 class KernelWindowMSAV2(KernelAttention, FastWindowMSAV2):
     """mmpretrain's ``WindowMSAV2``, with the same result."""
 
-    def factors(self) -> dict[str, float | Tensor]:
+    def factors(self) -> tuple[float | None, Tensor | None]:
         """See :class:`KernelAttention`."""
-        return {'logit_scale': self.logit_scale.clamp(max=math.log(1.0 / 0.01)).exp().flatten()}
+        return None, self.logit_scale.clamp(max=math.log(1.0 / 0.01)).exp().flatten()
 
 
 def use_kernels(model: nn.Module) -> str:

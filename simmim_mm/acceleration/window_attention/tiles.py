@@ -1,9 +1,7 @@
 """What the kernels of window attention share: where tokens lie, and tiles of them.
 
-Names in capitals are known at compile time. Needs Triton 3.0 or later.
+Names in capitals are known at compile time. Compiled with Triton 3.1 to 3.9.
 """
-
-from __future__ import annotations
 
 import triton
 import triton.language as tl
@@ -33,17 +31,15 @@ def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_
 
 
 @triton.jit
-def load_tile(start, offsets, exists, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
+def load_tile(start, offsets, exists, dims, HEAD_DIM: tl.constexpr):
     """(tokens, channels) of one head, zero where there is none."""
-    dims = tl.arange(0, BLOCK_D)
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     return tl.load(start + offsets[:, None] + dims[None, :], mask=mask, other=0.0)
 
 
 @triton.jit
-def store_tile(start, offsets, exists, tile, HEAD_DIM: tl.constexpr, BLOCK_D: tl.constexpr):
+def store_tile(start, offsets, exists, tile, dims, HEAD_DIM: tl.constexpr):
     """Writes what exists of (tokens, channels) of one head."""
-    dims = tl.arange(0, BLOCK_D)
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     tl.store(start + offsets[:, None] + dims[None, :], tile.to(start.dtype.element_ty), mask=mask)
 
