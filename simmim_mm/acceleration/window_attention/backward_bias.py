@@ -3,9 +3,9 @@
 See ``backward_blocks.py``. As in ``backward_kernel.py``, a program goes through windows of many images.
 """
 
-import triton
-import triton.language as tl
+from __future__ import annotations
 
+from simmim_mm.acceleration.window_attention.language import jit, tl
 from simmim_mm.acceleration.window_attention.tiles import (
     bias_of,
     factor_of,
@@ -17,7 +17,7 @@ from simmim_mm.acceleration.window_attention.tiles import (
 )
 
 
-@triton.jit
+@jit
 def backward_bias_kernel(
     grad,
     qkv,

@@ -5,9 +5,9 @@ queries, which leaves the two numbers that take a whole row of scores (the logar
 mean of the gradients of its weights); for keys and values; and for the bias, in ``backward_bias.py``.
 """
 
-import triton
-import triton.language as tl
+from __future__ import annotations
 
+from simmim_mm.acceleration.window_attention.language import jit, tl
 from simmim_mm.acceleration.window_attention.tiles import (
     backward_of_unit,
     bias_of,
@@ -21,7 +21,7 @@ from simmim_mm.acceleration.window_attention.tiles import (
 )
 
 
-@triton.jit
+@jit
 def backward_queries_kernel(
     grad,
     qkv,
@@ -113,7 +113,7 @@ def backward_queries_kernel(
     store_tile(grad_start, q_places * 3 * WIDTH, queries < TOKENS, grad_q, dims, HEAD_DIM)
 
 
-@triton.jit
+@jit
 def backward_keys_kernel(
     grad,
     qkv,

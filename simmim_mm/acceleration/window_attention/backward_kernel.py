@@ -5,9 +5,9 @@ head: ``num_groups`` programs share the windows of a batch. The gradient of the 
 program, and one entry of a small workspace at its end: no atomic additions, so the same numbers in every run.
 """
 
-import triton
-import triton.language as tl
+from __future__ import annotations
 
+from simmim_mm.acceleration.window_attention.language import jit, tl
 from simmim_mm.acceleration.window_attention.tiles import (
     backward_of_unit,
     bias_of,
@@ -21,7 +21,7 @@ from simmim_mm.acceleration.window_attention.tiles import (
 )
 
 
-@triton.jit
+@jit
 def backward_kernel(
     grad,
     qkv,

@@ -5,9 +5,9 @@ running softmax, so that windows of any size take few registers. What a window l
 registers, which costs multiplications but no traffic.
 """
 
-import triton
-import triton.language as tl
+from __future__ import annotations
 
+from simmim_mm.acceleration.window_attention.language import jit, tl
 from simmim_mm.acceleration.window_attention.tiles import (
     bias_of,
     factor_of,
@@ -20,7 +20,7 @@ from simmim_mm.acceleration.window_attention.tiles import (
 )
 
 
-@triton.jit
+@jit
 def forward_kernel(
     qkv,
     bias,

@@ -3,11 +3,12 @@
 Names in capitals are known at compile time. Compiled with Triton 3.1 to 3.9.
 """
 
-import triton
-import triton.language as tl
+from __future__ import annotations
+
+from simmim_mm.acceleration.window_attention.language import jit, tl
 
 
-@triton.jit
+@jit
 def place_of_window(window, height, width, WINDOW_H: tl.constexpr, WINDOW_W: tl.constexpr):
     """The first token of the image of a window, and the window's upper left corner on the rolled map."""
     across = width // WINDOW_W
@@ -17,7 +18,7 @@ def place_of_window(window, height, width, WINDOW_H: tl.constexpr, WINDOW_W: tl.
     return first, (place // across) * WINDOW_H, (place % across) * WINDOW_W
 
 
-@triton.jit
+@jit
 def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_W: tl.constexpr):
     """Places of tokens of a window on the map that is not rolled, and which side of the seams they are on."""
     rows = top + tokens // WINDOW_W
@@ -30,21 +31,21 @@ def places_of_tokens(tokens, top, left, height, width, shift_h, shift_w, WINDOW_
     return rows * width + columns, sides
 
 
-@triton.jit
+@jit
 def load_tile(start, offsets, exists, dims, HEAD_DIM: tl.constexpr):
     """(tokens, channels) of one head, zero where there is none."""
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     return tl.load(start + offsets[:, None] + dims[None, :], mask=mask, other=0.0)
 
 
-@triton.jit
+@jit
 def store_tile(start, offsets, exists, tile, dims, HEAD_DIM: tl.constexpr):
     """Writes what exists of (tokens, channels) of one head."""
     mask = exists[:, None] & (dims < HEAD_DIM)[None, :]
     tl.store(start + offsets[:, None] + dims[None, :], tile.to(start.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@jit
 def bias_of(bias, head, queries, keys, TOKENS: tl.constexpr):
     """The bias of pairs in fp32, minus infinity where there is no key, for places such as (n, 1) and (1, m)."""
     mask = (queries < TOKENS) & (keys < TOKENS)
@@ -52,13 +53,13 @@ def bias_of(bias, head, queries, keys, TOKENS: tl.constexpr):
     return tl.where(keys < TOKENS, tile, float('-inf'))
 
 
-@triton.jit
+@jit
 def separate(scores, sides_of_rows, sides_of_columns):
     """Lowers the scores of tokens that only the roll brought together (SEPARATED of reference.py)."""
     return scores + tl.where(sides_of_rows[:, None] != sides_of_columns[None, :], -100.0, 0.0)
 
 
-@triton.jit
+@jit
 def factor_of(logit_scale, head, scale, COSINE: tl.constexpr):
     """What multiplies the products, or the cosines, of one head."""
     factor = scale
@@ -67,7 +68,7 @@ def factor_of(logit_scale, head, scale, COSINE: tl.constexpr):
     return factor
 
 
-@triton.jit
+@jit
 def unit_rows(tile):
     """Rows at length 1 in fp32, and what they were multiplied by; as torch.nn.functional.normalize does."""
     tile = tile.to(tl.float32)
@@ -75,7 +76,7 @@ def unit_rows(tile):
     return tile * inverse[:, None], inverse
 
 
-@triton.jit
+@jit
 def backward_of_unit(grad, unit, inverse):
     """Gradient of rows from that of their unit rows."""
     return (grad - unit * tl.sum(unit * grad, axis=1)[:, None]) * inverse[:, None]
