@@ -1,6 +1,6 @@
 """Optimisation, schedules, hooks and launching."""
 
-from simmim_mm.engine.hooks import ReconstructionHook, SampleProgressHook, UnreadableImagesHook
+from simmim_mm.engine.hooks import AccelerationHook, ReconstructionHook, SampleProgressHook, UnreadableImagesHook
 from simmim_mm.engine.layer_decay import LayerDecayConstructor
 from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
@@ -8,6 +8,7 @@ from simmim_mm.engine.pretrained import CheckedPretrained
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
 
 __all__ = [
+    'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
     'LayerDecayConstructor',

@@ -18,6 +18,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 
+from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
@@ -30,6 +31,8 @@ from simmim_mm.models import SimMIM
 
 # What MMEngine reads from a config beside the arguments of its Runner.
 HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn')
+# What we read from a config beside those.
+OWN_KEYS = ('acceleration',)
 
 
 def load_config(
@@ -101,13 +104,14 @@ def load_config(
     merge_options(cfg, options, cfg_options)
     spread_channels(cfg, options)
     check_backbone_loads(cfg)
+    check_acceleration(cfg.get('acceleration'))
     _fit_loaders_to_machine(cfg)
     return cfg
 
 
 def _parse_options(cfg_options: Sequence[str]) -> dict[str, Any]:
     """Reads ``KEY=VALUE`` options, and refuses those that could have no effect."""
-    known = {*inspect.signature(Runner.__init__).parameters, *HOST_KEYS}
+    known = {*inspect.signature(Runner.__init__).parameters, *HOST_KEYS, *OWN_KEYS}
     for option in cfg_options:
         key, equals, _ = option.partition('=')
         if not equals:
@@ -146,7 +150,7 @@ def build_runner(cfg: Config) -> Runner:
     """Builds the Runner of a config, in as many processes as the launcher started.
 
     Args:
-        cfg: The config.
+        cfg: The config. Its entry ``acceleration`` has the arguments of :func:`~simmim_mm.acceleration.accelerate`.
 
     Returns:
         The Runner.
@@ -155,6 +159,8 @@ def build_runner(cfg: Config) -> Runner:
         _distribute_on_cpus(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     print_log(f'Device: {get_device()}', logger='current')
+    if 'acceleration' in cfg:
+        accelerate(runner.model, **check_acceleration(cfg.acceleration))
     return runner
 
 

@@ -23,7 +23,8 @@ class ResPostNormInit:
         Raises:
             ValueError: If it has no blocks of Swin V2.
         """
-        blocks = [block for block in module.modules() if type(block).__name__ == 'SwinBlockV2']
+        # By a name among its classes: an accelerated block is a subclass.
+        blocks = [block for block in module.modules() if any(c.__name__ == 'SwinBlockV2' for c in type(block).__mro__)]
         if not blocks:
             raise ValueError(f'{type(module).__name__} has no SwinBlockV2; remove ResPostNormInit from its init_cfg')
         for block in blocks:
