@@ -35,4 +35,9 @@ ALWAYS: dict[str, Any] = {'exact': True, 'max': True}
 
 # Name of the lever -> the lever, in the order in which they are applied. As:
 #   'windows': Lever('windows', exact=True, presets=ALWAYS, devices=('cpu', 'cuda')),
-LEVERS: dict[str, Lever] = {}
+LEVERS: dict[str, Lever] = {
+    # Trades time for memory, so no preset has it.
+    'activation_checkpointing': Lever('activation_checkpointing', exact=True, values=None),
+    # Changes numbers.
+    'bf16_residual': Lever('bf16_residual', exact=False),
+}

@@ -53,7 +53,7 @@ def masks(num=2, side=4, hidden=9):
 
 def by_hand(backbone, image, visible):
     """The layers of a backbone on the visible tokens of one image, as its own forward goes through them."""
-    tokens, grid = backbone.patch_embed(image[None])
+    tokens, _ = backbone.patch_embed(image[None])
     num_extra = backbone.num_extra_tokens
     if backbone.cls_token is not None:
         tokens = torch.cat([backbone.cls_token, tokens], dim=1)

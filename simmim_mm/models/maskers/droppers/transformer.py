@@ -79,6 +79,6 @@ def _check_attention(attention: nn.Module, name: str) -> None:
     if getattr(attention, 'use_rel_pos_bias', False):
         raise ValueError(
             f'each layer of {name} has position biases of its own, for all tokens; VisibleMasker needs shared ones: '
-            'set use_rel_pos_bias=False and use_shared_rel_pos_bias=True in model.backbone (mmpretrain spreads them over '
-            'the layers when the weights are loaded for fine-tuning)'
+            'set use_rel_pos_bias=False and use_shared_rel_pos_bias=True in model.backbone (mmpretrain spreads them '
+            'over the layers when the weights are loaded for fine-tuning)'
         )
