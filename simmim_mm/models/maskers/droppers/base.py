@@ -55,6 +55,10 @@ class Dropper:
             yield
         finally:
             self._task = self._positions = None
+            self._forget()
+
+    def _forget(self) -> None:
+        """Lets go of what else was kept for one pass."""
 
     def _choose(self, module: nn.Module, args: tuple, output: Any) -> None:
         """Forward hook of the stem: finds out which tokens stay."""

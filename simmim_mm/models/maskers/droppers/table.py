@@ -5,11 +5,14 @@ from __future__ import annotations
 from torch import nn
 
 from simmim_mm.models.maskers.droppers.base import Dropper
+from simmim_mm.models.maskers.droppers.swin import SwinDropper
 from simmim_mm.models.maskers.droppers.transformer import TransformerDropper
 
 # Class of the backbone, or one that it inherits from -> its dropper. With modules: classes of the same name in other
 # packages are built in other ways.
 DROPPERS: dict[str, type[Dropper]] = {
+    'mmpretrain.models.backbones.swin_transformer.SwinTransformer': SwinDropper,
+    'mmpretrain.models.backbones.swin_transformer_v2.SwinTransformerV2': SwinDropper,
     'mmpretrain.models.backbones.vision_transformer.VisionTransformer': TransformerDropper,
     'mmpretrain.models.backbones.beit.BEiTViT': TransformerDropper,
 }
