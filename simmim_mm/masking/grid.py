@@ -115,12 +115,15 @@ def visible_positions(hidden: Tensor) -> Tensor:
         hidden: (B, h, w) bool.
 
     Returns:
-        (B, n) int64, positions in the flattened grid (h, w), ascending.
+        (B, n) int64, positions in the flattened grid (h, w), ascending. For a mask on the meta device, which holds
+        nothing, those of all cells, on the CPU.
 
     Raises:
         ValueError: If images differ in the number of their visible cells.
     """
     flat = hidden.flatten(1)
+    if flat.is_meta:
+        return torch.arange(flat.shape[1], device='cpu').expand(len(flat), -1)
     fewest, most = torch.stack((~flat).sum(dim=1).aminmax()).tolist()
     if fewest != most:
         raise ValueError(
