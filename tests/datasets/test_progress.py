@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 
 from simmim_mm.datasets import Moment, SampleIndex, SeededSampler, UnlabelledImages
 from simmim_mm.datasets.sampler import Pace
-from simmim_mm.engine.launch import build_runner, load_config, train
+from simmim_mm.engine.config import load_config
+from simmim_mm.engine.launch import build_runner, train
 from simmim_mm.registry import TASK_UTILS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -8,7 +8,7 @@ import pytest
 from mmengine.config import Config
 from training_step import CONFIGS, one_step
 
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 PRETRAINING = sorted(
     str(path.relative_to(CONFIGS)) for pattern in ('*.py', 'demo/*.py') for path in CONFIGS.glob(pattern)
