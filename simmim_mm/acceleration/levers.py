@@ -33,10 +33,15 @@ class Lever(NamedTuple):
 # Preset -> value of a lever that both switch on.
 ALWAYS: dict[str, Any] = {'exact': True, 'max': True}
 
-# Name of the lever -> the lever, in the order in which they are applied. As:
-#   'windows': Lever('windows', exact=True, presets=ALWAYS, devices=('cpu', 'cuda')),
+# Name of the lever -> the lever, in the order in which they are applied.
 LEVERS: dict[str, Lever] = {
-    # Trades time for memory, so no preset has it.
+    'windows': Lever('windows', exact=True, presets=ALWAYS),
+    'attention': Lever(
+        'attention', exact=True, values=('auto', 'sdpa', 'matmul'), presets={'exact': 'auto', 'max': 'auto'}
+    ),
+    'merging': Lever('merging', exact=True, presets=ALWAYS),
+    'mlp': Lever('mlp', exact=True, presets=ALWAYS),
+    # Trades time for memory, so no preset has it. After what changes the inside of blocks.
     'activation_checkpointing': Lever('activation_checkpointing', exact=True, values=None),
     # Changes numbers.
     'bf16_residual': Lever('bf16_residual', exact=False),
