@@ -72,7 +72,7 @@ class Checkpointed(nn.Module):
 
 
 @cache
-def _checkpointed(cls: type[nn.Module]) -> type[nn.Module]:
+def _checkpointed(cls: Any) -> type[nn.Module]:
     """The class of a block with the mixin before it: names of parameters stay, as they would not with a wrapper."""
     return type(f'Checkpointed{cls.__name__}', (Checkpointed, cls), {'__module__': __name__})
 

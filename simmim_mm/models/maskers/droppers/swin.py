@@ -166,7 +166,7 @@ class _CellShape(tuple):
 
 
 @cache
-def _grouped(cls: type[nn.Module]) -> type[nn.Module]:
+def _grouped(cls: Any) -> type[nn.Module]:
     """The class of an attention layer with the mixin before it."""
     return type(f'Grouped{cls.__name__}', (GroupedAttention, cls), {'__module__': __name__})
 

@@ -44,12 +44,13 @@ class VisibleGrid(tuple):
     cells: np.ndarray
     cells_hw: tuple[int, int]
     side: int
+    _groups: dict[tuple[int, int], WindowGroups]
 
     def __new__(cls, cells: np.ndarray, cells_hw: tuple[int, int], side: int) -> VisibleGrid:
         """Makes the shape of a map with ``side`` tokens per side of a cell."""
         self = super().__new__(cls, (cells_hw[0] * side, cells_hw[1] * side))
         self.cells, self.cells_hw, self.side = cells, cells_hw, side
-        self._groups: dict[tuple[int, int], WindowGroups] = {}
+        self._groups = {}
         return self
 
     def coarser(self) -> VisibleGrid:
