@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
@@ -71,10 +70,15 @@ class Checkpointed(nn.Module):
         return checkpoint(super().forward, *args, use_reentrant=False, **kwargs)
 
 
-@cache
-def _checkpointed(cls: Any) -> type[nn.Module]:
+# Class of the host -> the same with the mixin.
+_CLASSES: dict[type, type] = {}
+
+
+def _checkpointed(cls: type[nn.Module]) -> type[nn.Module]:
     """The class of a block with the mixin before it: names of parameters stay, as they would not with a wrapper."""
-    return type(f'Checkpointed{cls.__name__}', (Checkpointed, cls), {'__module__': __name__})
+    if cls not in _CLASSES:
+        _CLASSES[cls] = type(f'Checkpointed{cls.__name__}', (Checkpointed, cls), {'__module__': __name__})
+    return _CLASSES[cls]
 
 
 def _check_block(block: nn.Module) -> None:

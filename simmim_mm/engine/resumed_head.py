@@ -40,8 +40,8 @@ def check_head(model: Mapping[str, Any], meta: Mapping[str, Any], checkpoint: st
         raise ValueError(
             f'{checkpoint!r} was trained with model.masker={_shown(hidden_there)}, and this config has '
             f'{_shown(hidden_here)}: the encoder would see other things in hidden places. To go on in the same way, '
-            'use the config in its work dir; to start a run with the other masker from these weights, use --cfg-options '
-            f'load_from={checkpoint} and another --work-dir instead of --resume'
+            'use the config in its work dir; to start a run with the other masker from these weights, use '
+            f'--cfg-options load_from={checkpoint} and another --work-dir instead of --resume'
         )
     theirs, ours = _settings(stored.get('head')), _settings(model.get('head'))
     differences = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any
 
 import torch
@@ -165,10 +164,15 @@ class _CellShape(tuple):
         return self
 
 
-@cache
-def _grouped(cls: Any) -> type[nn.Module]:
+# Class of the host -> the same with the mixin.
+_CLASSES: dict[type, type] = {}
+
+
+def _grouped(cls: type[nn.Module]) -> type[nn.Module]:
     """The class of an attention layer with the mixin before it."""
-    return type(f'Grouped{cls.__name__}', (GroupedAttention, cls), {'__module__': __name__})
+    if cls not in _CLASSES:
+        _CLASSES[cls] = type(f'Grouped{cls.__name__}', (GroupedAttention, cls), {'__module__': __name__})
+    return _CLASSES[cls]
 
 
 def _check_merging(module: Any) -> None:
