@@ -92,26 +92,41 @@ class WindowAttention(nn.Module):
 class FastWindowMSA(WindowAttention, WindowMSA):
     """mmpretrain's ``WindowMSA``, with the same result."""
 
+    relative_position_bias_table: Tensor
+    relative_position_index: Tensor
+    scale: float
+
     def project(self, x: Tensor) -> Tensor:
+        """One linear layer."""
         return self.qkv(x)
 
     def relative_bias(self) -> Tensor:
+        """Of a table with a row for each offset."""
         return _of_pairs(self.relative_position_bias_table, self.relative_position_index)
 
     def prepare(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
+        """As they are."""
         return query, key, self.scale
 
 
 class FastWindowMSAV2(WindowAttention, WindowMSAV2):
     """mmpretrain's ``WindowMSAV2``, with the same result."""
 
+    q_bias: Tensor | None
+    v_bias: Tensor | None
+    cpb_mlp: nn.Module
+    logit_scale: Tensor
+    relative_coords_table: Tensor
+    relative_position_index: Tensor
     # Cosines are multiplied by up to 100 and meet biases of up to 16: more than bf16 resolves.
     wide = True
 
     def project(self, x: Tensor) -> Tensor:
+        """One linear layer, without a bias of the keys."""
         return F.linear(x, self.qkv.weight, _joined_bias(self.q_bias, self.v_bias))
 
     def relative_bias(self) -> Tensor:
+        """Of a small MLP of each offset."""
         # The sigmoid of the table's (2w - 1)^2 rows, not of the w^4 pairs, and not in bf16: that is free for so few.
         with torch.autocast(self.relative_coords_table.device.type, enabled=False):
             table = self.cpb_mlp(self.relative_coords_table).view(-1, self.num_heads)
@@ -119,6 +134,7 @@ class FastWindowMSAV2(WindowAttention, WindowMSAV2):
             return _of_pairs(16 * torch.sigmoid(table) - 8, self.relative_position_index)
 
     def prepare(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Of length 1, which makes the product a cosine, times the learned scale of each head."""
         scale = torch.clamp(self.logit_scale, max=math.log(1.0 / 0.01)).exp()  # (heads, 1, 1)
         if query.shape[1] != self.num_heads:
             scale = scale.repeat(query.shape[1] // self.num_heads, 1, 1)
@@ -158,6 +174,10 @@ class FastBEiTAttention(BEiTAttention):
         return self.proj_drop(self.proj(tokens.transpose(1, 2).flatten(2)))
 
 
+def _fits(module: Any) -> bool:
+    return module.attn_drop.p == 0
+
+
 def apply(model: nn.Module, value: Any) -> str:
     """Changes the attention of Swin, Swin V2 and BEiT."""
     classes: dict[type[nn.Module], type[nn.Module]] = {
@@ -165,7 +185,7 @@ def apply(model: nn.Module, value: Any) -> str:
         WindowMSAV2: FastWindowMSAV2,
         BEiTAttention: FastBEiTAttention,
     }
-    number = swap_classes(model, classes, lambda module: module.attn_drop.p == 0)  # type: ignore[union-attr]
+    number = swap_classes(model, classes, _fits)
     for module in model.modules():
         if isinstance(module, tuple(classes.values())):
             module.method = value

@@ -79,10 +79,11 @@ def _shift_mask(height: int, width: int, window: int, shift: int, device: torch.
 
 def _split_by_roll(tokens: Tensor, layout: WindowLayout, heads: int, parts: int) -> Tensor:
     height, width, window, shift = layout
+    channels = tokens.shape[-1] // parts // heads
     maps = tokens.unflatten(1, (height, width))
     if shift:
         maps = maps.roll((-shift, -shift), (1, 2))
-    maps = maps.reshape(-1, height // window, window, width // window, window, parts, heads, maps.shape[-1] // parts // heads)
+    maps = maps.reshape(-1, height // window, window, width // window, window, parts, heads, channels)
     return maps.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(5, 6).flatten(2, 3).contiguous()
 
 
@@ -120,7 +121,7 @@ class _Join(torch.autograd.Function):
 
 
 def _move_to_windows(tokens: Tensor, layout: WindowLayout, heads: int, parts: int) -> Tensor:
-    batch, length, channels = tokens.shape
+    batch, channels = len(tokens), tokens.shape[-1]
     windows = tokens.new_empty(parts, batch, layout.number, heads, layout.window**2, channels // parts // heads)
     for inside, outside in _views(windows, tokens, layout):
         inside.copy_(outside)

@@ -1,7 +1,7 @@
 """Lever ``merging``: patch merging of Swin and Swin V2 without ``nn.Unfold``.
 
-Unfold hands out the tokens of a patch interleaved, channel by channel. Here, they stand one after the other, as they lie
-in memory, and the weights that follow are reordered instead: they are small, and a norm does not mind the order.
+Unfold hands out the tokens of a patch interleaved, channel by channel. Here, they stand one after the other, as they
+lie in memory, and the weights that follow are reordered instead: they are small, and a norm does not mind the order.
 """
 
 from __future__ import annotations

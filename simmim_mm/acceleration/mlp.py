@@ -1,6 +1,7 @@
 """Lever ``mlp``: the GELU of MLPs is computed once more for the gradient, not kept.
 
-It is as wide as what it is made of, which has to be kept for its own gradient: of an MLP's two wide maps, one is enough.
+It is as wide as what it is made of, which has to be kept for its own gradient: of an MLP's two wide maps, one is
+enough.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ def regrid(mask: Tensor, grid_hw: tuple[int, int]) -> Tensor:
 def hidden_cells(mask: Tensor, grid_hw: tuple[int, int]) -> Cells:
     """Selects the cells of a grid that hold anything hidden.
 
-    The number of selected cells is a shape that depends on data: on a GPU this waits for the device, and it belongs
-    outside a compiled graph.
+    The number of selected cells is a shape that depends on data: on a GPU this waits for the device, unless the mask
+    has an attribute ``on_host``, the same mask in the host's memory. It belongs outside a compiled graph.
 
     Args:
         mask: (B, h', w') bool on any grid that divides, or is divided by, ``grid_hw``.
@@ -103,7 +103,11 @@ def hidden_cells(mask: Tensor, grid_hw: tuple[int, int]) -> Cells:
     Returns:
         The selected cells.
     """
-    return Cells(regrid(mask, grid_hw).flatten().nonzero().squeeze(1), grid_hw)
+    known = getattr(mask, 'on_host', mask)
+    positions = regrid(known, grid_hw).flatten().nonzero().squeeze(1)
+    if mask.is_cuda and not positions.is_cuda:
+        positions = positions.pin_memory()  # a copy from other memory would wait
+    return Cells(positions.to(mask.device, non_blocking=True), grid_hw)
 
 
 def visible_positions(hidden: Tensor) -> Tensor:
