@@ -192,6 +192,16 @@ def test_decoders_that_look_at_neighbours_are_taken(neck):
     MODELS.build(dict(type='SimMIM', backbone=vit(), img_size=64, masker=dict(type='VisibleMasker'), neck=neck))
 
 
+def test_the_copy_of_the_mask_in_the_memory_of_the_host_is_read():
+    """Reading the mask of a device would wait for it: here, one that cannot be read stands for it."""
+    model = build(vit()).eval()
+    images, mask = torch.randn(2, 3, 64, 64), masks()
+    expected, _ = model.masker.encode(model.backbone, images, mask)
+    away = torch.empty_like(mask, device='meta')
+    away.on_host = mask
+    assert torch.equal(model.masker.encode(model.backbone, images, away)[0], expected)
+
+
 def test_a_mask_that_is_finer_than_tokens_is_refused():
     model = build(vit())
     with pytest.raises(ValueError, match='finer than the 4x4 tokens of the stem'):

@@ -65,6 +65,7 @@ class VisibleMasker(BaseModule):
             ValueError: If the mask does not fit, or images differ in the number of their visible tokens.
         """
         assert self._dropper is not None, 'attach the masker to the backbone first'
-        task = Task(mask, (images.shape[-2], images.shape[-1]), self.mask_token.flatten())
+        # Which tokens to drop decides on shapes: from the host's copy of the mask, where there is one, without waiting.
+        task = Task(getattr(mask, 'on_host', mask), (images.shape[-2], images.shape[-1]), self.mask_token.flatten())
         with self._dropper.dropping(task):
             return last_map(backbone(images), backbone), mask
