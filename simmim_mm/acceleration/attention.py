@@ -167,8 +167,10 @@ class FastBEiTAttention(BEiTAttention):
         if rel_pos_bias is None:
             tokens = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
         elif rel_pos_bias.ndim == 4:
-            parts = (part.flatten(0, 1).unsqueeze(0) for part in (query, key, value))  # one image with many heads
-            tokens = attend(*parts, rel_pos_bias.flatten(0, 1), self.scale, self.method, wide=False).view_as(query)
+            # One image with many heads.
+            one = [part.flatten(0, 1).unsqueeze(0) for part in (query, key, value)]
+            tokens = attend(one[0], one[1], one[2], rel_pos_bias.flatten(0, 1), self.scale, self.method, wide=False)
+            tokens = tokens.view_as(query)
         else:
             tokens = attend(query, key, value, rel_pos_bias, self.scale, self.method, wide=False)
         return self.proj_drop(self.proj(tokens.transpose(1, 2).flatten(2)))
