@@ -57,7 +57,7 @@ class WindowAttention(nn.Module):
         """
         # (B, n heads, N, d) where windows have masks of their own, otherwise (B n, heads, N, d).
         qkv = layout.split(self.project(x), self.num_heads, 3)
-        mask = layout.mask(x.device)
+        mask = layout.mask(self, x.device)
         biases = (1, 2) if mask is None else (2, 3)
         query, key, value = qkv.flatten(*biases).unbind(0)
         windows = self._attend(query, key, value, mask)

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class WindowLayout(NamedTuple):
@@ -54,27 +54,43 @@ class WindowLayout(NamedTuple):
             return _join_by_roll(windows, self)
         return _Join.apply(windows, self)
 
-    def mask(self, device: torch.device) -> Tensor | None:
+    def mask(self, owner: nn.Module, device: torch.device) -> Tensor | None:
         """What keeps tokens apart that the roll brought into one window.
 
+        It is made once for each size, outside of compiled graphs, where there is a first forward pass to do so.
+
+        Args:
+            owner: Where it is kept: as an attribute for each size, for a graph to depend on that alone; and not as a
+                buffer, because the buffers of an EMA copy must be those of its model.
+            device: Where it is used.
+
         Returns:
-            (n, N, N), 0 or -100 (the host's value), made once for each size and device; None without shift.
+            (n, N, N), 0 or -100 (the host's value); None without shift.
         """
-        return _shift_mask(*self, device) if self.shift else None
+        if not self.shift:
+            return None
+        name = f'_mask_{self.height}x{self.width}_{self.shift}_{device}'
+        mask = getattr(owner, name, None)
+        if mask is None and torch.compiler.is_compiling():
+            return _shift_mask(self, device)
+        if mask is None:
+            mask = _kept_shift_mask(self, device)
+            setattr(owner, name, mask)
+        return mask
 
 
-@torch.compiler.assume_constant_result
-@lru_cache(maxsize=64)
-def _shift_mask(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
-    with torch.inference_mode(False), torch.no_grad():
-        rows, columns = (
-            (torch.arange(side) >= side - window).int() + (torch.arange(side) >= side - shift).int()
-            for side in (height, width)
-        )
-        regions = rows[:, None] * 3 + columns
-        regions = regions.unflatten(1, (-1, window)).unflatten(0, (-1, window)).transpose(1, 2).flatten(2).flatten(0, 1)
-        apart = regions[:, None, :] != regions[:, :, None]
-        return torch.zeros(apart.shape).masked_fill_(apart, -100.0).to(device)
+def _shift_mask(layout: WindowLayout, device: torch.device) -> Tensor:
+    rows, columns = (
+        (torch.arange(side) >= side - layout.window).int() + (torch.arange(side) >= side - layout.shift).int()
+        for side in (layout.height, layout.width)
+    )
+    regions = (rows[:, None] * 3 + columns).unflatten(1, (-1, layout.window)).unflatten(0, (-1, layout.window))
+    regions = regions.transpose(1, 2).flatten(2).flatten(0, 1)  # (n, N)
+    apart = regions[:, None, :] != regions[:, :, None]
+    return torch.where(apart, -100.0, 0.0).float().to(device)
+
+
+_kept_shift_mask = lru_cache(maxsize=64)(_shift_mask)
 
 
 def _split_by_roll(tokens: Tensor, layout: WindowLayout, heads: int, parts: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Lever ``norms``: the layer norms before linear layers are computed once more for the gradient, not kept.
 
 The gradient of a linear layer needs its input. Where that is a layer norm, it follows from the norm's own input, which
-is kept anyway.
+is kept anyway. In Swin, the first norm of a block takes the levers ``windows`` and ``attention`` too: the host's own
+windows copy it before the linear layer.
 """
 
 from __future__ import annotations
@@ -124,4 +125,4 @@ def apply(model: nn.Module, value: Any) -> str:
             if type(norm) in NORMS and type(linear) in LINEARS:
                 norm.__class__, linear.__class__ = NORMS[type(norm)], LINEARS[type(linear)]
                 number += 1
-    return f'{number} norms are not kept' if number else 'does not apply: no norm that only a linear layer reads'
+    return f'{number} norms before linear layers' if number else 'does not apply: no norm that only a linear layer reads'

@@ -55,7 +55,7 @@ class _Attention(torch.autograd.Function):
                 weights = torch.softmax(torch.baddbmm(start, q, k.mT, alpha=scale), dim=-1)
             ctx.save_for_backward(q, k, v, weights)
             ctx.scale, ctx.shape, ctx.bias_dtype = scale, query.shape, bias.dtype
-            return torch.bmm(weights, v).view(query.shape)
+            return torch.bmm(weights, v).view(value.shape)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -70,4 +70,4 @@ class _Attention(torch.autograd.Function):
                 grad_bias = scores.unflatten(0, ctx.shape[:2]).sum(0, dtype=ctx.bias_dtype)
             grad_q = torch.bmm(scores, k).mul_(ctx.scale)
             grad_k = torch.bmm(scores.mT, q).mul_(ctx.scale)
-        return grad_q.view(ctx.shape), grad_k.view(ctx.shape), grad_v.view(ctx.shape), grad_bias, None, None
+        return grad_q.view(ctx.shape), grad_k.view(ctx.shape), grad_v.view(gradient.shape), grad_bias, None, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import ShiftWindowMSA
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from simmim_mm.acceleration.attention import WindowAttention
 from simmim_mm.acceleration.layout import WindowLayout
 from simmim_mm.acceleration.swap import swap_classes
+from simmim_mm.models import SimMIM
+from simmim_mm.models.probe import evaluating
 
 
 class StaticShiftWindowMSA(ShiftWindowMSA):
@@ -48,8 +51,7 @@ class StaticShiftWindowMSA(ShiftWindowMSA):
             tokens = self.w_msa.attend_map(query, layout)
         else:
             windows = layout.split(query, 1, 1).flatten(0, 3)  # (B n, N, C)
-            mask = layout.mask(query.device)
-            windows = self.w_msa(windows, mask=mask)
+            windows = self.w_msa(windows, mask=layout.mask(self, query.device))
             tokens = layout.join(windows.unflatten(0, (1, len(query), layout.number, 1)))
         if right or bottom:
             tokens = tokens.unflatten(1, (layout.height, layout.width))[:, :height, :width].flatten(1, 2)
@@ -61,4 +63,9 @@ def apply(model: nn.Module, value: Any) -> str:
     number = swap_classes(model, {ShiftWindowMSA: StaticShiftWindowMSA})
     if not number:
         return 'does not apply: no shifted windows of mmpretrain'
+    if isinstance(model, SimMIM):  # makes the masks before anything is compiled
+        parameter = next(model.parameters())
+        image = parameter.new_zeros(1, model.data_preprocessor.channels, *model.image_hw)
+        with evaluating(model.backbone), torch.no_grad():
+            model.backbone(image)
     return f'{number} blocks of shifted windows with static masks'
