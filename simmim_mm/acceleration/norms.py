@@ -125,4 +125,6 @@ def apply(model: nn.Module, value: Any) -> str:
             if type(norm) in NORMS and type(linear) in LINEARS:
                 norm.__class__, linear.__class__ = NORMS[type(norm)], LINEARS[type(linear)]
                 number += 1
-    return f'{number} norms before linear layers' if number else 'does not apply: no norm that only a linear layer reads'
+    return (
+        f'{number} norms before linear layers' if number else 'does not apply: no norm that only a linear layer reads'
+    )

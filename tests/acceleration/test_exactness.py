@@ -17,6 +17,12 @@ ASIDE = {'allocator': False}
 ENCODERS = ['SwinTransformer', 'SwinTransformerV2', 'VisionTransformer', 'BEiTViT', 'ConvNeXt', 'ConvNeXt V2', 'ResNet']
 
 
+def encoders():
+    """The tiny encoders; Swin V2 with two blocks a stage, of which the second has shifted windows."""
+    arch = dict(embed_dims=16, depths=[2, 2, 2, 2], num_heads=[1, 2, 4, 8], extra_norm_every_n_blocks=2)
+    return tiny_encoders() | {'SwinTransformerV2': tiny_encoders()['SwinTransformerV2'] | dict(arch=arch)}
+
+
 def perturbed(model, dtype=torch.float64):
     """Weights away from the initial ones, of which many are equal or zero."""
     torch.manual_seed(0)
@@ -62,7 +68,7 @@ def plain():
 
     def get(name):
         if name not in models:
-            models[name] = perturbed(build_model(backbone=tiny_encoders()[name]))
+            models[name] = perturbed(build_model(backbone=encoders()[name]))
         return copy.deepcopy(models[name])
 
     return get
@@ -178,7 +184,7 @@ def test_evaluation(plain):
 
 def test_weights_are_initialised_as_before():
     """MMEngine draws weights after the levers are applied, and looks layers up by the names of their classes."""
-    cfg = tiny_encoders()['SwinTransformerV2']
+    cfg = encoders()['SwinTransformerV2']
     cfg['init_cfg'] = [
         dict(type='TruncNormal', layer='Linear', std=0.02, bias=0.0),
         dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
