@@ -38,7 +38,7 @@ def main() -> None:
     from mmengine.registry import init_default_scope
 
     from simmim_mm.cli import user_errors
-    from simmim_mm.engine.launch import load_config
+    from simmim_mm.engine.config import load_config
     from simmim_mm.models.costs import compare_decoders
 
     with user_errors():

@@ -28,7 +28,7 @@ def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
     from simmim_mm.datasets.statistics import config_lines, image_statistics, report, training_samples
-    from simmim_mm.engine.launch import load_config
+    from simmim_mm.engine.config import load_config
 
     with user_errors():
         cfg = load_config(args.config, data_root=args.data_root, cfg_options=args.cfg_options)

@@ -51,7 +51,7 @@ def show_gallery(args: argparse.Namespace) -> None:
 
 
 def show_config(args: argparse.Namespace) -> None:
-    from simmim_mm.engine.launch import load_config
+    from simmim_mm.engine.config import load_config
     from simmim_mm.visualization import config_pipeline, draw_masks, image_samples, save_png
 
     cfg = load_config(args.config, cfg_options=args.cfg_options)

@@ -21,7 +21,7 @@ def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
     from simmim_mm.engine.checkpoints import load_model
-    from simmim_mm.engine.launch import load_config
+    from simmim_mm.engine.config import load_config
     from simmim_mm.visualization import config_pipeline, draw_reconstructions, fixed_batch, image_samples, save_png
 
     with user_errors():

@@ -27,8 +27,8 @@ def main() -> None:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from simmim_mm.cli import user_errors
+    from simmim_mm.engine.config import load_config
     from simmim_mm.engine.config_edits import set_data_root
-    from simmim_mm.engine.launch import load_config
     from simmim_mm.engine.testing import test
 
     with user_errors():

@@ -52,7 +52,8 @@ def main() -> None:
     args = parse_args()
     # Imported late, so that --help answers at once.
     from simmim_mm.cli import user_errors
-    from simmim_mm.engine.launch import load_config, train
+    from simmim_mm.engine.config import load_config
+    from simmim_mm.engine.launch import train
 
     with user_errors():
         cfg = load_config(

@@ -153,7 +153,8 @@ class FastBEiTAttention(BEiTAttention):
 
         Args:
             x: (B, N, C)
-            rel_pos_bias: (heads, N, N), shared between blocks.
+            rel_pos_bias: (heads, N, N), shared between blocks; or (B, heads, N, N), where images differ in their
+                tokens.
 
         Returns:
             (B, N, C)
@@ -166,6 +167,11 @@ class FastBEiTAttention(BEiTAttention):
             rel_pos_bias = own if rel_pos_bias is None else own + rel_pos_bias
         if rel_pos_bias is None:
             tokens = F.scaled_dot_product_attention(query, key, value, scale=self.scale)
+        elif rel_pos_bias.ndim == 4:
+            # One image with many heads.
+            one = [part.flatten(0, 1).unsqueeze(0) for part in (query, key, value)]
+            tokens = attend(one[0], one[1], one[2], rel_pos_bias.flatten(0, 1), self.scale, self.method, wide=False)
+            tokens = tokens.view_as(query)
         else:
             tokens = attend(query, key, value, rel_pos_bias, self.scale, self.method, wide=False)
         return self.proj_drop(self.proj(tokens.transpose(1, 2).flatten(2)))

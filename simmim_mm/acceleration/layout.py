@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+# Sizes of maps whose masks are kept. Pre-training has one or a few; detectors have a new one in each step.
+MOST_SIZES = 8
+
 
 class WindowLayout(NamedTuple):
     """How a map is cut into windows.
@@ -75,7 +78,8 @@ class WindowLayout(NamedTuple):
             return _shift_mask(self, device)
         if mask is None:
             mask = _kept_shift_mask(self, device)
-            setattr(owner, name, mask)
+            if sum(other.startswith('_mask_') for other in vars(owner)) < MOST_SIZES:
+                setattr(owner, name, mask)
         return mask
 
 
@@ -90,7 +94,7 @@ def _shift_mask(layout: WindowLayout, device: torch.device) -> Tensor:
     return torch.where(apart, -100.0, 0.0).float().to(device)
 
 
-_kept_shift_mask = lru_cache(maxsize=64)(_shift_mask)
+_kept_shift_mask = lru_cache(maxsize=2 * MOST_SIZES)(_shift_mask)
 
 
 def _split_by_roll(tokens: Tensor, layout: WindowLayout, heads: int, parts: int) -> Tensor:

@@ -42,6 +42,10 @@ LEVERS: dict[str, Lever] = {
     'merging': Lever('merging', exact=True, presets=ALWAYS),
     'mlp': Lever('mlp', exact=True, presets=ALWAYS),
     'norms': Lever('norms', exact=True, presets=ALWAYS),
+    # Trades time for memory, so no preset has it. After what changes the inside of blocks.
+    'activation_checkpointing': Lever('activation_checkpointing', exact=True, values=None),
+    # Changes numbers.
+    'bf16_residual': Lever('bf16_residual', exact=False),
     'cells': Lever('cells', exact=True, presets=ALWAYS, devices=('cuda',)),
     'allocator': Lever('allocator', exact=True, presets=ALWAYS, devices=('cpu',)),
 }

@@ -13,6 +13,7 @@ from mmcv.cnn.bricks.transformer import PatchMerging as PreNormMerging
 from mmpretrain.models.utils.embed import PatchMerging
 from torch import Tensor, nn
 
+from simmim_mm.acceleration.norms import Source, normed_linear
 from simmim_mm.acceleration.swap import swap_classes
 
 
@@ -27,11 +28,12 @@ def _merge(module: Any, x: Tensor, input_size: tuple[int, int], post_norm: bool)
     x = x.transpose(2, 3).flatten(3).flatten(1, 2)  # (B, h w, side side C)
     norm, reduction = module.norm, module.reduction
     weight = reduction.weight.unflatten(1, (-1, side**2)).transpose(1, 2).flatten(1)
-    if norm is not None and not post_norm:
-        scale, shift = (p.unflatten(0, (-1, side**2)).t().flatten() for p in (norm.weight, norm.bias))
-        x = F.layer_norm(x, norm.normalized_shape, scale, shift, norm.eps)
-    x = F.linear(x, weight, reduction.bias)
-    return (norm(x) if norm is not None and post_norm else x), grid_hw
+    if norm is None or post_norm:
+        x = F.linear(x, weight, reduction.bias)
+        return (x if norm is None else norm(x)), grid_hw
+    scale, shift = (p.unflatten(0, (-1, side**2)).t().flatten() for p in (norm.weight, norm.bias))
+    source = Source(x, norm.normalized_shape, scale, shift, norm.eps)
+    return normed_linear(F.layer_norm(*source), weight, reduction.bias, source), grid_hw
 
 
 class StridedPreNormMerging(PreNormMerging):

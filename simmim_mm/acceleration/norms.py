@@ -23,20 +23,23 @@ PAIRS = {
 }
 
 
-class _Source(NamedTuple):
-    """What a norm was made of."""
+class Source(NamedTuple):
+    """What a layer norm was made of: the arguments of ``torch.nn.functional.layer_norm``."""
 
     x: Tensor
-    norm: nn.LayerNorm
+    shape: tuple[int, ...]
+    weight: Tensor | None
+    bias: Tensor | None
+    eps: float
 
 
 class _NormedLinear(torch.autograd.Function):
     """A linear layer that keeps the input of the norm before it in place of its own."""
 
     @staticmethod
-    def forward(ctx: Any, normed: Tensor, weight: Tensor, bias: Tensor | None, source: _Source) -> Tensor:
-        ctx.save_for_backward(source.x, source.norm.weight, source.norm.bias, weight)
-        ctx.settings, ctx.dtype = (source.norm.normalized_shape, source.norm.eps), normed.dtype
+    def forward(ctx: Any, normed: Tensor, weight: Tensor, bias: Tensor | None, source: Source) -> Tensor:
+        ctx.save_for_backward(source.x, source.weight, source.bias, weight)
+        ctx.settings, ctx.dtype = (source.shape, source.eps), normed.dtype
         return F.linear(normed.to(weight.dtype), weight, bias)
 
     @staticmethod
@@ -56,9 +59,31 @@ class _NormedLinear(torch.autograd.Function):
         return grad_normed, grad_weight, grad_bias, None
 
 
+def normed_linear(normed: Tensor, weight: Tensor, bias: Tensor | None, source: Source) -> Tensor:
+    """A linear layer of a layer norm.
+
+    Args:
+        normed: (..., C), what the norm returned.
+        weight: (D, C), of the linear layer.
+        bias: (D,), likewise.
+        source: What the norm was made of.
+
+    Returns:
+        (..., D)
+    """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return F.linear(normed, weight, bias)
+    device = normed.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else normed.dtype
+    with torch.autocast(device, enabled=False):
+        bias = None if bias is None else bias.to(dtype)
+        return _NormedLinear.apply(normed, weight.to(dtype), bias, source._replace(x=source.x.detach()))
+
+
 def _remember(norm: nn.LayerNorm, x: Tensor, normed: Tensor) -> Tensor:
     if not torch.compiler.is_compiling():  # which decides itself what to compute again
-        normed.made_of = _Source(x.detach(), norm)  # type: ignore[attr-defined]
+        source = Source(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        normed.made_of = source  # type: ignore[attr-defined]
     return normed
 
 
@@ -79,24 +104,13 @@ class RememberingNorm2d(LayerNorm2d):
         return _remember(self, x, normed) if data_format == 'channel_last' else normed
 
 
-def _recall(linear: nn.Linear, x: Tensor) -> Tensor | None:
-    source = getattr(x, 'made_of', None)
-    if source is None or not torch.is_grad_enabled():
-        return None
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    bias = None if linear.bias is None else linear.bias.to(dtype)
-    with torch.autocast(device, enabled=False):
-        return _NormedLinear.apply(x, linear.weight.to(dtype), bias, source)
-
-
 class RecallingLinear(nn.Linear):
     """PyTorch's ``Linear``, which keeps the source of its input in place of it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The host's result."""
-        y = _recall(self, x)
-        return super().forward(x) if y is None else y
+        source = getattr(x, 'made_of', None)
+        return super().forward(x) if source is None else normed_linear(x, self.weight, self.bias, source)
 
 
 class RecallingMMCVLinear(MMCVLinear):
@@ -104,8 +118,8 @@ class RecallingMMCVLinear(MMCVLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         """The host's result."""
-        y = _recall(self, x)
-        return super().forward(x) if y is None else y
+        source = getattr(x, 'made_of', None)
+        return super().forward(x) if source is None else normed_linear(x, self.weight, self.bias, source)
 
 
 NORMS: dict[type, type] = {nn.LayerNorm: RememberingNorm, LayerNorm2d: RememberingNorm2d}

@@ -6,6 +6,7 @@ heads of a map where each window has a mask of its own; that order needs no mask
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -39,35 +40,53 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float
     return _Attention.apply(query, key, value, bias, scale, wide)
 
 
+# Weights of the attention that are computed at once: 1 MiB in fp32, so that they stay in the cache of a core.
+CHUNK = 2**18
+
+
 class _Attention(torch.autograd.Function):
-    """Keeps the weights of the attention for the gradient, and nothing else that has their size."""
+    """Chunk by chunk; the weights of the attention are computed again for the gradient, not kept."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float, wide: bool) -> Tensor:
-        groups, biases, tokens, _ = query.shape
-        q, k, v = (part.flatten(0, 1) for part in (query, key, value))
+        ctx.save_for_backward(query, key, value, bias)
+        ctx.scale, ctx.wide = scale, wide
+        result = value.new_empty(value.shape)
         with torch.autocast(query.device.type, enabled=False):
-            if wide and q.dtype != bias.dtype:
-                scores = torch.bmm(q, k.mT).unflatten(0, (groups, biases))
-                weights = torch.softmax(torch.add(bias, scores, alpha=scale), dim=-1).to(v.dtype).flatten(0, 1)
-            else:
-                start = bias.to(q.dtype).expand(groups, -1, -1, -1).reshape(-1, tokens, tokens)
-                weights = torch.softmax(torch.baddbmm(start, q, k.mT, alpha=scale), dim=-1)
-            ctx.save_for_backward(q, k, v, weights)
-            ctx.scale, ctx.shape, ctx.bias_dtype = scale, query.shape, bias.dtype
-            return torch.bmm(weights, v).view(value.shape)
+            for q, k, v, out in _chunks(bias, query, key, value, result):
+                torch.bmm(_weights(q, k, bias, scale, wide), v, out=out)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, weights = ctx.saved_tensors
-        grad = gradient.flatten(0, 1)
+        query, key, value, bias = ctx.saved_tensors
+        gradients = [part.new_empty(part.shape) for part in (query, key, value)]
+        grad_bias = torch.zeros_like(bias) if ctx.needs_input_grad[3] else None
         with torch.autocast(gradient.device.type, enabled=False):
-            grad_v = torch.bmm(weights.mT, grad)
-            scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype)
-            grad_bias = None
-            if ctx.needs_input_grad[3]:
-                grad_bias = scores.unflatten(0, ctx.shape[:2]).sum(0, dtype=ctx.bias_dtype)
-            grad_q = torch.bmm(scores, k).mul_(ctx.scale)
-            grad_k = torch.bmm(scores.mT, q).mul_(ctx.scale)
-        return grad_q.view(ctx.shape), grad_k.view(ctx.shape), grad_v.view(gradient.shape), grad_bias, None, None
+            for q, k, v, grad, *outs in _chunks(bias, query, key, value, gradient, *gradients):
+                weights = _weights(q, k, bias, ctx.scale, ctx.wide)
+                torch.bmm(weights.mT, grad, out=outs[2])
+                scores = torch._softmax_backward_data(torch.bmm(grad, v.mT), weights, -1, weights.dtype)
+                if grad_bias is not None:
+                    grad_bias += scores.unflatten(0, (-1, len(bias))).sum(0, dtype=bias.dtype)
+                torch.bmm(scores, k, out=outs[0]).mul_(ctx.scale)
+                torch.bmm(scores.mT, q, out=outs[1]).mul_(ctx.scale)
+        return *gradients, grad_bias, None, None
+
+
+def _chunks(bias: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Parts (g P, N, d) of tensors (G, P, N, d); parts of contiguous tensors are views."""
+    step = max(1, CHUNK // bias.numel())
+    for start in range(0, len(tensors[0]), step):
+        yield tuple(tensor[start : start + step].flatten(0, 1) for tensor in tensors)
+
+
+def _weights(query: Tensor, key: Tensor, bias: Tensor, scale: float, wide: bool) -> Tensor:
+    """Of queries and keys (g P, N, d), with biases (P, N, N): (g P, N, N)."""
+    groups = len(query) // len(bias)
+    if wide and query.dtype != bias.dtype:
+        scores = torch.bmm(query, key.mT).unflatten(0, (groups, -1))
+        return torch.softmax(torch.add(bias, scores, alpha=scale), dim=-1).to(query.dtype).flatten(0, 1)
+    start = bias.to(query.dtype).repeat(groups, 1, 1)
+    return torch.softmax(start.baddbmm_(query, key.mT, alpha=scale), dim=-1)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -16,27 +14,6 @@ from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.hooks import SampleProgressHook
 from simmim_mm.models import SimMIM
-
-
-def merge_options(cfg: Config, options: dict[str, Any], given: Sequence[str]) -> None:
-    """Overrides settings of a config.
-
-    Args:
-        cfg: The config, changed in place.
-        options: Values by dotted key.
-        given: As they were written, for the message.
-
-    Raises:
-        ValueError: If the config has no such place, with what MMEngine says of it.
-    """
-    try:
-        cfg.merge_from_dict(options)
-    except (TypeError, KeyError, IndexError, AssertionError, AttributeError) as error:
-        raise ValueError(
-            f'--cfg-options {" ".join(given)} does not fit the config: {type(error).__name__}: {error}. A number of a '
-            'list stands between dots (param_scheduler.0.end); what has to become a dict is written in a config of '
-            'your own, with _base_'
-        ) from error
 
 
 def forget_missing_resume(cfg: Config) -> None:

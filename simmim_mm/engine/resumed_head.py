@@ -1,4 +1,4 @@
-"""Whether a checkpoint was trained with the same target and loss."""
+"""Whether a checkpoint was trained with the same target and loss, and hidden in the same way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_head(model: Mapping[str, Any], meta: Mapping[str, Any], checkpoint: st
         checkpoint: Its file name, for the message.
 
     Raises:
-        ValueError: If target, loss or what counts differ, with both and how to go on.
+        ValueError: If target, loss or what counts differ, or the masker, with both and how to go on.
     """
     # Imported late: its module imports the launch, which imports this one.
     from simmim_mm.transfer.stored_config import stored_config
@@ -35,6 +35,14 @@ def check_head(model: Mapping[str, Any], meta: Mapping[str, Any], checkpoint: st
         stored = stored_config(meta, checkpoint).model
     except ValueError:
         return
+    hidden_there, hidden_here = (_masker_of(each) for each in (stored, model))
+    if hidden_there != hidden_here:
+        raise ValueError(
+            f'{checkpoint!r} was trained with model.masker={_shown(hidden_there)}, and this config has '
+            f'{_shown(hidden_here)}: the encoder would see other things in hidden places. To go on in the same way, '
+            'use the config in its work dir; to start a run with the other masker from these weights, use '
+            f'--cfg-options load_from={checkpoint} and another --work-dir instead of --resume'
+        )
     theirs, ours = _settings(stored.get('head')), _settings(model.get('head'))
     differences = [
         f'{name}={_shown(theirs.get(name))} there and {_shown(ours.get(name))} here'
@@ -47,6 +55,11 @@ def check_head(model: Mapping[str, Any], meta: Mapping[str, Any], checkpoint: st
             'To go on with the same objective, use the config in its work dir; to start a run with the other one from '
             f'these weights, use --cfg-options load_from={checkpoint} and another --work-dir instead of --resume'
         )
+
+
+def _masker_of(model: Mapping[str, Any]) -> Any:
+    """The options of a model's masker with their defaults."""
+    return _completed({'type': 'TokenMasker', **(model.get('masker') or {})})
 
 
 def _settings(head: Mapping[str, Any] | None) -> dict[str, Any]:

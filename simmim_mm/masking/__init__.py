@@ -11,6 +11,7 @@ from simmim_mm.masking.grid import (
     hidden_share,
     hidden_weight,
     regrid,
+    visible_positions,
 )
 from simmim_mm.masking.labels import labels_of_cells
 from simmim_mm.masking.saliency import cell_means, cells_by_score, spectral_residual, standardise
@@ -35,4 +36,5 @@ __all__ = [
     'regrid',
     'spectral_residual',
     'standardise',
+    'visible_positions',
 ]

@@ -110,6 +110,35 @@ def hidden_cells(mask: Tensor, grid_hw: tuple[int, int]) -> Cells:
     return Cells(positions.to(mask.device, non_blocking=True), grid_hw)
 
 
+def visible_positions(hidden: Tensor) -> Tensor:
+    """Where the visible cells of images are, which must be equally many in each.
+
+    How many there are is a shape that depends on data: on a GPU this waits for the device.
+
+    Args:
+        hidden: (B, h, w) bool.
+
+    Returns:
+        (B, n) int64, positions in the flattened grid (h, w), ascending. For a mask on the meta device, which holds
+        nothing, those of all cells, on the CPU.
+
+    Raises:
+        ValueError: If images differ in the number of their visible cells.
+    """
+    flat = hidden.flatten(1)
+    if flat.is_meta:
+        return torch.arange(flat.shape[1], device='cpu').expand(len(flat), -1)
+    fewest, most = torch.stack((~flat).sum(dim=1).aminmax()).tolist()
+    if fewest != most:
+        raise ValueError(
+            f'images of one batch have from {fewest} to {most} visible cells; encoding visible cells alone needs '
+            'equally many: use a mask with a fixed number of cells, such as RandomPatchMask or BlockwiseMask, and one '
+            "ratio for both views of a companion, or masker=dict(type='TokenMasker')"
+        )
+    # Sorting keeps order among equals, and its shape is known: unlike nonzero, it does not wait.
+    return flat.to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+
+
 def gather_cells(maps: Tensor, cells: Cells) -> Tensor:
     """Cuts the selected cells out of dense maps.
 

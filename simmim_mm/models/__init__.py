@@ -21,7 +21,7 @@ from simmim_mm.models.losses import (
     MixtureNLLLoss,
     SmoothL1Loss,
 )
-from simmim_mm.models.maskers import PixelMasker, TokenMasker
+from simmim_mm.models.maskers import PixelMasker, TokenMasker, VisibleMasker
 from simmim_mm.models.preprocessor import MaskedImagePreprocessor
 from simmim_mm.models.simmim import SimMIM
 from simmim_mm.models.simple_pyramid import SimplePyramid
@@ -67,4 +67,5 @@ __all__ = [
     'TokenMasker',
     'TokenTarget',
     'TransformerDecoder',
+    'VisibleMasker',
 ]

@@ -70,7 +70,7 @@ def build_encoder(
     plain_drop_rates(encoder)
     image_hw = check_size(backbone.get('img_size', 192) if img_size is None else img_size, 'img_size')
     layout = probe_backbone(encoder, find_stem(encoder, masker.get('stem')), channels, image_hw)
-    facts = dict(embed_dims=layout.stem_width, image_channels=channels)
+    facts = dict(embed_dims=layout.stem_width, image_channels=channels, feature_dims=layout.width)
     built: Any = build_derived(masker, 'masker', optional=facts)
     built.attach(encoder)
     check_nothing_shows(built, encoder, layout, channels, image_hw)

@@ -74,9 +74,12 @@ def decoder_costs(
     num_cells = len(hidden_cells(model.head.scored(mask), grid_hw).positions)
     sizes = dict(in_channels=model.neck.in_channels, out_channels=model.neck.out_channels, upscale=model.neck.upscale)
     model.to('meta')
+    # A masker that leaves hidden tokens out looks at the mask; others compute the same whatever is hidden.
+    seen = mask if getattr(model.masker, 'leaves_hidden_empty', False) else mask.to('meta')
     with FlopCounterMode(display=False) as encoder:
         images = torch.empty(1, channels, *image_hw, device='meta')
-        features, hidden = model.masker.encode(model.backbone, images, mask.to('meta'))
+        features, hidden = model.masker.encode(model.backbone, images, seen)
+    hidden = hidden.to('meta')
     cells = Cells(torch.empty(num_cells, dtype=torch.int64, device='meta'), grid_hw)
     costs = {}
     for name, neck in necks.items():

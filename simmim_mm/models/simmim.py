@@ -13,6 +13,7 @@ from torch import Tensor
 from simmim_mm.masking import hidden_cells, regrid
 from simmim_mm.models.build import build_encoder, build_head, build_neck, build_preprocessor, check_slots
 from simmim_mm.models.companions import NOTHING_RECONSTRUCTED, build_companion, check_second_mask
+from simmim_mm.models.context_check import check_decoder_looks_around
 from simmim_mm.models.probe import probe_backbone
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
@@ -85,6 +86,7 @@ class SimMIM(BaseModel):
             return
         self.head = build_head(head, preprocessor, self.layout.stride, image_hw)
         self.neck = build_neck(neck, self.head, self.layout)
+        check_decoder_looks_around(self.neck, self.masker, self.layout, image_hw)
 
     def forward(
         self,

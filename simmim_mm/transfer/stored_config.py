@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.utils import import_modules_from_strings
 
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 from simmim_mm.transfer.files import Source
 
 _NEEDED = ('model', 'default_scope', 'custom_imports')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tiny import build_model
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -46,3 +47,26 @@ def test_the_lever_hands_the_mask_on():
         with _Asked() as asked:
             model(**batch, mode='loss')
         assert len(asked.shapes) == 1
+
+
+@pytest.mark.parametrize('side', [1, 2, 4, 8])
+@pytest.mark.parametrize('area', ['hidden', 'all'])
+def test_hidden_cells_alone_have_the_gradients_of_the_dense_form(monkeypatch, side, area):
+    """The published loss on whole maps, written out; in fp64, for masks coarser and finer than the last map (2x2)."""
+    monkeypatch.setattr(torch.Tensor, 'float', torch.Tensor.double)  # the head computes in fp32 whatever it is given
+    model = build_model(head=dict(type='ReconstructionHead', area=area)).double()
+    images, mask = torch.randn(3, 3, 64, 64, dtype=torch.float64), torch.rand(3, side, side) < 0.5
+    mask[0, 0, 0] = True
+    features, hidden = model.masker.encode(model.backbone, images, mask)
+    weight = hidden.repeat_interleave(64 // side, 1).repeat_interleave(64 // side, 2).unsqueeze(1)
+    weight = weight.double() if area == 'hidden' else torch.ones_like(weight, dtype=torch.float64)
+    distance = (model.neck(features, hidden) - images).abs()
+    dense = (distance * weight).sum() / (weight.sum() + 1e-5) / 3
+    parameters = list(model.parameters())
+    expected = torch.autograd.grad(dense, parameters)
+    loss = model.loss(images, mask)['loss']
+    torch.testing.assert_close(loss, dense, rtol=1e-7, atol=0)  # the sum of the weights is rounded to fp32
+    for gradient, reference in zip(
+        torch.autograd.grad(loss * (dense / loss).item(), parameters), expected, strict=True
+    ):
+        torch.testing.assert_close(gradient, reference, rtol=0, atol=1e-12 * reference.abs().max().item() + 1e-16)

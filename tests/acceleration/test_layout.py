@@ -8,7 +8,7 @@ from mmpretrain.models.utils import ShiftWindowMSA
 from torch import nn
 from torch.autograd import gradcheck
 
-from simmim_mm.acceleration.layout import WindowLayout, _join_by_roll, _split_by_roll
+from simmim_mm.acceleration.layout import MOST_SIZES, WindowLayout, _join_by_roll, _split_by_roll
 
 LAYOUTS = [(4, 4, 2, 1), (6, 6, 3, 0), (6, 9, 3, 1), (9, 6, 3, 2), (4, 4, 4, 2)]
 
@@ -39,6 +39,15 @@ def test_the_mask_is_the_hosts(sides):
         assert torch.equal(mask, expected)
         assert mask is WindowLayout(*sides).mask(owner, device)  # made once
         assert not list(owner.buffers())
+
+
+def test_few_masks_are_kept():
+    """Of detectors, whose maps have ever new sizes."""
+    owner, device = nn.Module(), torch.device('cpu')
+    for width in range(4, 64, 2):
+        mask = WindowLayout(4, width, 2, 1).mask(owner, device)
+        assert torch.equal(mask, ShiftWindowMSA.get_attn_mask((4, width), 2, 1))
+    assert sum(isinstance(value, torch.Tensor) for value in vars(owner).values()) == MOST_SIZES
 
 
 def test_gradients():

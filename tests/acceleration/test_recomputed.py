@@ -11,7 +11,7 @@ from tiny import build_model, tiny_encoders
 from torch import nn
 from torch.autograd import gradcheck
 
-from simmim_mm.acceleration import accelerate
+from simmim_mm.acceleration import accelerate, scores
 from simmim_mm.acceleration.mlp import gelu_linear
 from simmim_mm.acceleration.norms import RecallingLinear, RememberingNorm
 from simmim_mm.acceleration.scores import attend
@@ -21,10 +21,11 @@ def doubles(*shape):
     return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
 
-@pytest.mark.parametrize('method', ['matmul', 'sdpa'])
-def test_attention(method):
-    """Values by the formula, gradients of all four inputs by differences."""
-    query, key, value, bias = doubles(2, 3, 4, 5), doubles(2, 3, 4, 5), doubles(2, 3, 4, 5), doubles(3, 4, 4)
+@pytest.mark.parametrize(('method', 'chunk'), [('matmul', 2**18), ('matmul', 100), ('matmul', 1), ('sdpa', 1)])
+def test_attention(monkeypatch, method, chunk):
+    """Values by the formula, gradients of all four inputs by differences; at once, 2 of 3 groups, and one by one."""
+    monkeypatch.setattr(scores, 'CHUNK', chunk)
+    query, key, value, bias = *(doubles(3, 3, 4, 2) for _ in range(3)), doubles(3, 4, 4)
     expected = torch.softmax(0.3 * query @ key.mT + bias, dim=-1) @ value
     inputs = (query, key, value, bias)
     torch.testing.assert_close(attend(*inputs, 0.3, method, wide=False), expected)

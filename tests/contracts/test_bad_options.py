@@ -22,7 +22,7 @@ VALUES = {
 
 # Without a default of their own: what SimMIM finds out and hands over (build_derived refuses other values in a config),
 # and what MMEngine's Runner does.
-DERIVED = {'embed_dims', 'image_channels', 'in_channels', 'num_classes', 'out_channels', 'upscale'}
+DERIVED = {'embed_dims', 'feature_dims', 'image_channels', 'in_channels', 'num_classes', 'out_channels', 'upscale'}
 DERIVED |= {'dataset', 'optimizer'}
 # MMEngine's own arguments, with MMEngine's meaning.
 HOSTS = {'init_cfg'}
@@ -51,6 +51,7 @@ ACCEPTED = {
     'PixelMasker.stem': {'a string'},  # a path, looked for by SimMIM
     'ReconstructionHead.visible_weight': {'zero', 'None'},  # visible positions do not count; 1
     'RandomFlip.prob': {'zero'},  # never
+    'RandomResizedCrop.begins': {'None'},  # sizes at random
     'ReconstructionHook.images': {'a string'},  # a folder, looked for before training
     'ReconstructionHook.interval': {'zero'},  # at the end alone
     'SaliencyMask.score': {'a string'},  # the name of a map, looked for in the samples
@@ -82,6 +83,7 @@ CONTEXTS = {
     'FewLabels.per_class': dict(share=None),
     'FewLabels.share': dict(per_class=None),
     'PixelTarget.norm_size': dict(norm='patch'),
+    'RandomResizedCrop.begins': dict(sizes=[8, 16]),
 }
 
 

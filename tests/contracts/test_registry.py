@@ -91,6 +91,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
         'SimplePyramid': lambda: dict(in_channels=8),
         'SimMIM': lambda: dict(backbone=tiny_swin(), img_size=64),
         'TokenMasker': lambda: dict(embed_dims=4),
+        'VisibleMasker': lambda: dict(feature_dims=4),
         # engine and evaluation
         'AccelerationHook': dict,
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),

@@ -14,7 +14,8 @@ from mmengine.runner import Runner
 
 from simmim_mm.datasets import Moment, SampleIndex, SeededSampler, UnlabelledImages
 from simmim_mm.datasets.sampler import Pace
-from simmim_mm.engine.launch import build_runner, load_config, train
+from simmim_mm.engine.config import load_config
+from simmim_mm.engine.launch import build_runner, train
 from simmim_mm.registry import TASK_UTILS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -122,7 +123,9 @@ def run(image_folder, tmp_path, monkeypatch):
         cfg.train_dataloader.update(batch_size=4, num_workers=2, persistent_workers=True)
         cfg.train_dataloader.sampler = dict(type='SeededSampler' if by_epoch else 'InfiniteSeededSampler')
         cfg.train_dataloader.dataset.data_root = data_root
-        cfg.train_dataloader.dataset.pipeline[1] = dict(type='RandomResizedCrop', size=64, sizes=[32, 64, (96, 32)])
+        cfg.train_dataloader.dataset.pipeline[1] = dict(
+            type='RandomResizedCrop', size=64, sizes=[32, 64, (96, 32)], begins=None if by_epoch else [0.0, 0.3, 0.8]
+        )
         cfg.train_dataloader.dataset.pipeline[3].update(mask_patch_size=16, mask_ratio=SCHEDULE)
         if by_epoch:
             cfg.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=3)
@@ -158,6 +161,7 @@ def _with(method, hook):
 def test_schedules_reach_persistent_workers_and_survive_a_resume(run, by_epoch):
     """The ratio of iteration i is i / 5 in every batch and in the log; sizes are one a batch, of the list.
 
+    They are drawn at random, or follow each other from 0, 0.3 and 0.8 of the run, which are iterations 0, 2 and 4.
     An interrupted run, resumed from the checkpoint after its last whole epoch, gets the same batches.
     """
     whole = run(by_epoch)
@@ -167,10 +171,34 @@ def test_schedules_reach_persistent_workers_and_survive_a_resume(run, by_epoch):
         assert hidden == 4 * math.ceil(round(height * width // 256 * iteration / 5, 9))
         assert logged == pytest.approx(iteration / 5)
     assert len({size for *_, size, _ in whole}) > 1
+    if not by_epoch:
+        assert [size for *_, size, _ in whole] == [(32, 32)] * 2 + [(64, 64)] * 2 + [(96, 32)] * 2
     begun = run(by_epoch, stop_after=5)
     resumed = run(by_epoch, resume=True)
     assert begun == whole[:5]
     assert resumed == whole[4:]
+
+
+@pytest.mark.parametrize(
+    'begins', ['x', [], [0.0], [0.1, 0.5], [0.0, 1.0], [0.0, 0.0], [0.0, float('nan')], [0, True], [0.5, 0.0], 0.5]
+)
+def test_wrong_beginnings_of_sizes_are_refused(transform, begins):
+    """One for each size, ascending from 0; and none without sizes."""
+    with pytest.raises(ValueError, match='begins'):
+        transform('RandomResizedCrop', size=64, sizes=[32, 64], begins=begins)
+    with pytest.raises(ValueError, match='give sizes too'):
+        transform('RandomResizedCrop', size=64, begins=[0.0])
+
+
+def test_the_size_in_the_log_is_that_of_the_batch(transform):
+    """At its beginning, a size is in force; the hook logs what `size_at` says."""
+    crop = transform('RandomResizedCrop', size=64, sizes=[32, 64, (96, 48)], begins=[0, 0.25, 0.5])
+    moments = (0.0, 0.2499, 0.25, 0.4999, 0.5, 1.0)
+    assert [crop.size_at(each)[0] for each in moments] == [32, 32, 64, 64, 96, 96]
+    results = dict(img=np.zeros((80, 80, 3), np.uint8), batch=(0, 0))
+    for progress in moments:
+        drawn = crop({**results, 'progress': progress, 'rng': np.random.default_rng(0)})
+        assert drawn['img'].shape[:2] == crop.size_at(progress)
 
 
 def test_sizes_that_do_not_fit_the_cells_are_refused_when_built(image_folder):

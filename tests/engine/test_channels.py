@@ -16,7 +16,7 @@ from simmim_mm.datasets import UnlabelledImages
 from simmim_mm.engine import image_check
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.checkpoints import check_keys
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 from simmim_mm.models import MaskedImagePreprocessor
 from simmim_mm.registry import MODELS
 

@@ -64,6 +64,27 @@ def test_the_same_objective_in_other_words_is_resumed(theirs, ours):
     compare(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    ('theirs', 'ours', 'words'),
+    [
+        (None, dict(type='VisibleMasker'), "type='TokenMasker'.*type='VisibleMasker'"),
+        (dict(type='VisibleMasker'), dict(type='simmim_mm.TokenMasker'), "type='VisibleMasker'.*type='TokenMasker'"),
+        (dict(type='PixelMasker', fill='zero'), dict(type='PixelMasker'), "fill='zero'.*fill='mean'"),
+        (None, dict(type='simmim_mm.TokenMasker', stem=None), None),
+        (dict(type='PixelMasker'), dict(type='PixelMasker', fill='mean'), None),
+    ],
+)
+def test_another_way_of_hiding_is_not_resumed(theirs, ours, words):
+    """The tokens of two maskers have one key, and for ViT one shape; those of pixels may have none."""
+    text = Config(dict(model=dict(type='SimMIM', backbone=dict(type='ResNet'), masker=theirs))).pretty_text
+    arguments = (dict(masker=ours), dict(cfg=text), 'epoch_1.pth')
+    if words is None:
+        check_head(*arguments)
+        return
+    with pytest.raises(ValueError, match=rf"'epoch_1.pth' was trained with model.masker=.*{words}.*load_from="):
+        check_head(*arguments)
+
+
 @pytest.mark.parametrize('meta', [{}, dict(cfg=None), dict(cfg='model = build()'), dict(cfg='(')])
 def test_a_checkpoint_that_does_not_tell_its_objective_is_resumed(meta):
     check_head(dict(head=HEAD), meta, 'epoch_1.pth')

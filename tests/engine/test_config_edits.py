@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 CLASSIFIER = str(CONFIGS / 'transfer' / 'classification' / 'swin_base_few_labels_1pct.py')

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 ROOT = Path(__file__).parents[2]
 BASE = str(ROOT / 'configs' / 'simmim_swin_base.py')

@@ -12,7 +12,8 @@ from mmengine.runner import Runner
 
 from simmim_mm.compat import HostPackageError  # noqa: F401  (patches are in place)
 from simmim_mm.engine import CosineWithWarmupLR, SampleProgressHook
-from simmim_mm.engine.launch import load_config, train
+from simmim_mm.engine.config import load_config
+from simmim_mm.engine.launch import train
 from simmim_mm.engine.preflight import forget_missing_resume
 from simmim_mm.engine.schedulers import cosine_with_warmup
 from simmim_mm.registry import MODELS

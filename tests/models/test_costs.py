@@ -52,6 +52,20 @@ def test_encoders_are_counted_once_with_their_attention(build_model, tiny_encode
     assert vit['linear'].encoder == 2 * 32 * (3 * 16**2) * width + 2 * block
 
 
+def test_tokens_that_are_left_out_do_not_count(build_model, tiny_encoders):
+    """The same ViT on the 5 visible cells of 4 patches; the stem makes all patches."""
+    vit = costs(
+        build_model,
+        {'transformer': DECODERS['transformer']},
+        backbone={**tiny_encoders['VisionTransformer'], 'img_size': (64, 128)},
+        masker=dict(type='VisibleMasker'),
+        neck=DECODERS['transformer'],
+    )
+    tokens, width = 21, 32
+    block = 2 * 4 * tokens * width**2 + 2 * 2 * tokens**2 * width + 2 * 2 * tokens * width * 64
+    assert vit['transformer'].encoder == 2 * 32 * (3 * 16**2) * width + 2 * block
+
+
 def test_all_pixels_need_all_cells(build_model):
     """Where the loss scores visible pixels too, a training step predicts the whole map."""
     cost = costs(build_model, {'mlp': DECODERS['mlp']}, head=dict(type='ReconstructionHead', area='all'))['mlp']

@@ -10,7 +10,7 @@ import pytest
 from mmengine.config import Config
 from training_step import CONFIGS, one_step
 
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 ABLATIONS = sorted(path.stem for path in (CONFIGS / 'ablations').glob('*.py'))
 PAGE = Path(__file__).parents[2] / 'docs' / 'ablations.md'

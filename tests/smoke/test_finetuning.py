@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from simmim_mm.demo.shapes_dataset import Counts, make_shapes_dataset
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 from simmim_mm.registry import MODELS
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from simmim_mm.compat import meta_device
 from simmim_mm.demo.shapes_dataset import Counts, make_shapes_dataset
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 TRANSFER = sorted(path for path in (CONFIGS / 'transfer').rglob('*.py'))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from mmcv.transforms import BaseTransform
 
 from simmim_mm.datasets.randomness import rng_of
 from simmim_mm.datasets.transforms.maps import crop_maps, flip_maps
+from simmim_mm.options import is_number
 from simmim_mm.registry import TRANSFORMS
 
 
@@ -72,6 +75,8 @@ class RandomResizedCrop(BaseTransform):
         ratio: Smallest and largest width/height of the box, relative to that of ``size``.
         sizes: Several sizes to train at. Each batch gets one of them at random, the same for all its images and in all
             processes; ``size`` is then that of pictures. None for ``size`` alone.
+        begins: Share of the run at which each of ``sizes`` begins, for sizes that follow each other, such as
+            ``[0.0, 0.5, 0.8]``. None for one at random.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -85,11 +90,13 @@ class RandomResizedCrop(BaseTransform):
         scale: tuple[float, float] = (0.67, 1.0),
         ratio: tuple[float, float] = (3 / 4, 4 / 3),
         sizes: Sequence[int | Sequence[int]] | None = None,
+        begins: Sequence[float] | None = None,
     ) -> None:
         self.size = check_size(size)
         if sizes is not None and (not isinstance(sizes, Sequence) or isinstance(sizes, str) or not sizes):
             raise ValueError(f'sizes={sizes!r} of RandomResizedCrop must be a list of sizes, such as [160, 192, 224]')
         self.sizes = None if sizes is None else [check_size(each, 'sizes') for each in sizes]
+        self.begins = None if begins is None else _check_begins(begins, self.sizes)
         self.scale = _check_range(scale, 'scale', upper=1.0)
         self.ratio = _check_range(ratio, 'ratio', upper=math.inf)
 
@@ -103,6 +110,19 @@ class RandomResizedCrop(BaseTransform):
         crop_maps(results, (top, left, height, width), size)
         return results
 
+    def size_at(self, progress: float) -> tuple[int, int]:
+        """The size at a moment of a run, where sizes follow each other.
+
+        Args:
+            progress: Share of the run that has passed.
+
+        Returns:
+            (height, width)
+        """
+        assert self.sizes is not None
+        assert self.begins is not None
+        return self.sizes[bisect.bisect_right(self.begins, progress) - 1]
+
     def _size_of(self, results: dict) -> tuple[int, int]:
         """The size of the batch that a sample belongs to."""
         if self.sizes is None:
@@ -113,6 +133,8 @@ class RandomResizedCrop(BaseTransform):
                 "its batch: use sampler=dict(type='SeededSampler') in train_dataloader and add "
                 "dict(type='SampleProgressHook') to custom_hooks"
             )
+        if self.begins is not None:
+            return self.size_at(results['progress'])
         return self.sizes[int(np.random.default_rng(results['batch']).integers(len(self.sizes)))]
 
     def _draw_box(
@@ -137,6 +159,7 @@ class RandomResizedCrop(BaseTransform):
 
     def __repr__(self) -> str:
         sizes = '' if self.sizes is None else f', sizes={self.sizes}'
+        sizes += '' if self.begins is None else f', begins={self.begins}'
         return f'{type(self).__name__}(size={self.size}, scale={self.scale}, ratio={self.ratio}{sizes})'
 
 
@@ -195,6 +218,24 @@ class RandomFlip(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}(prob={self.prob})'
+
+
+def _check_begins(begins: Sequence[float], sizes: list[tuple[int, int]] | None) -> list[float]:
+    if sizes is None:
+        raise ValueError(f'begins={begins!r} of RandomResizedCrop says when each of sizes begins; give sizes too')
+    if (
+        not isinstance(begins, Sequence)
+        or isinstance(begins, str)
+        or len(begins) != len(sizes)
+        or not all(is_number(begin) and 0 <= begin < 1 for begin in begins)
+        or begins[0] != 0
+        or any(first >= second for first, second in pairwise(begins))
+    ):
+        raise ValueError(
+            f'begins={begins!r} of RandomResizedCrop must be a share of the run for each of the {len(sizes)} sizes, '
+            'ascending from 0 and below 1, such as [0.0, 0.5, 0.8]'
+        )
+    return [float(begin) for begin in begins]
 
 
 def _check_range(values: Sequence[float], name: str, upper: float) -> tuple[float, float]:

@@ -23,7 +23,7 @@ class SampleProgressHook(Hook):
 
     The moment travels to the loader's workers with each sample's index, so ratio and size follow from the iteration
     that uses the sample: not from when a worker made it, and the same after a resume. A scheduled ratio is logged as
-    ``mask_ratio``.
+    ``mask_ratio``, the height of images whose sizes follow each other as ``image_height``.
     """
 
     priority = 'NORMAL'
@@ -31,6 +31,7 @@ class SampleProgressHook(Hook):
     def __init__(self) -> None:
         self._pace: Pace | None = None
         self._schedules: list[RatioSchedule] = []
+        self._crops: list[RandomResizedCrop] = []
 
     def before_train(self, runner: Runner) -> None:
         """Measures the run, and tries all sizes of batches on the model.
@@ -48,12 +49,9 @@ class SampleProgressHook(Hook):
         self._schedules = [
             generator.mask_ratio for generator in generators if isinstance(generator.mask_ratio, RatioSchedule)
         ]
-        sizes = [
-            size
-            for transform in transforms
-            if isinstance(transform, RandomResizedCrop)
-            for size in transform.sizes or ()
-        ]
+        crops = [transform for transform in transforms if isinstance(transform, RandomResizedCrop)]
+        self._crops = [crop for crop in crops if crop.begins is not None]
+        sizes = [size for crop in crops for size in crop.sizes or ()]
         if isinstance(sampler, SeededSampler) and loader.batch_size:
             self._pace = sampler.pace = Pace(loader.batch_size, len(loader), runner.max_iters)
         elif self._schedules or sizes:
@@ -69,10 +67,14 @@ class SampleProgressHook(Hook):
                     _try_target(model, size)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Logs the ratio of this iteration, if it follows a schedule."""
-        if self._pace is not None and self._schedules:
-            progress = self._pace.moment(0, runner.iter * self._pace.batch_size).progress
+        """Logs ratio and size of this iteration, if they follow the progress of the run."""
+        if self._pace is None:
+            return
+        progress = self._pace.moment(0, runner.iter * self._pace.batch_size).progress
+        if self._schedules:
             runner.message_hub.update_scalar('train/mask_ratio', self._schedules[0].ratio(progress))
+        if self._crops:
+            runner.message_hub.update_scalar('train/image_height', self._crops[0].size_at(progress)[0])
 
 
 @torch.no_grad()

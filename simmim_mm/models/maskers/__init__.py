@@ -2,5 +2,6 @@
 
 from simmim_mm.models.maskers.pixel import PixelMasker
 from simmim_mm.models.maskers.token import TokenMasker
+from simmim_mm.models.maskers.visible import VisibleMasker
 
-__all__ = ['PixelMasker', 'TokenMasker']
+__all__ = ['PixelMasker', 'TokenMasker', 'VisibleMasker']

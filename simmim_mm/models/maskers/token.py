@@ -8,7 +8,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from simmim_mm.masking import blank, expand
+from simmim_mm.masking import blank
+from simmim_mm.models.maskers.fit import hidden_tokens
 from simmim_mm.models.outputs import first_tensor, last_map, token_grid
 from simmim_mm.models.stems import find_stem, locate_stem
 from simmim_mm.options import check_text
@@ -81,13 +82,7 @@ class TokenMasker(BaseModule):
             return None
         tokens = first_tensor(output)
         grid_hw = token_grid(tokens, self._image_hw)
-        if self._mask.shape[-2] > grid_hw[0] or self._mask.shape[-1] > grid_hw[1]:
-            raise ValueError(
-                f'a mask of {self._mask.shape[-2]}x{self._mask.shape[-1]} cells is finer than the '
-                f'{grid_hw[0]}x{grid_hw[1]} tokens of the stem; use a mask_patch_size of at least '
-                f"{self._image_hw[0] // grid_hw[0]}, or masker=dict(type='PixelMasker'), which hides pixels"
-            )
-        hidden = expand(self._mask, grid_hw)
+        hidden = hidden_tokens(self._mask, grid_hw, self._image_hw)
         if tokens.ndim == 3:
             tokens = torch.where(hidden.flatten(1).unsqueeze(-1), self.mask_token.to(tokens.dtype), tokens)
         else:
