@@ -14,12 +14,17 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, epilog='What is there already is not made again, so a comparison that was cut off goes on.'
     )
     parser.add_argument(
-        '--pretrained', metavar='FILE', help='backbone to compare (default: one that is pre-trained with configs/demo/shapes.py)'
+        '--pretrained',
+        metavar='FILE',
+        help='backbone to compare (default: one that is pre-trained with configs/demo/shapes.py)',
     )
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS, help='(default: all)')
     parser.add_argument('--seeds', nargs='+', type=whole_number(0), default=[0, 1, 2], help='(default: 0 1 2)')
     parser.add_argument(
-        '--jobs', type=whole_number(1), default=2, help='fine-tunings at once, which share the cores (default: %(default)s)'
+        '--jobs',
+        type=whole_number(1),
+        default=2,
+        help='fine-tunings at once, which share the cores (default: %(default)s)',
     )
     parser.add_argument(
         '--work-dir',

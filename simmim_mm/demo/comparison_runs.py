@@ -19,7 +19,7 @@ import torch
 
 from simmim_mm.demo.comparison import STARTS, TASKS, summary
 from simmim_mm.demo.shapes_dataset import DESCRIPTION, make_shapes_dataset
-from simmim_mm.engine.launch import load_config
+from simmim_mm.engine.config import load_config
 
 DATA = Path('data/shapes')  # as in the configs
 
@@ -56,7 +56,11 @@ class Workplace(NamedTuple):
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open('w') as file:
             status = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, 'OMP_NUM_THREADS': threads}, check=False
+                command,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, 'OMP_NUM_THREADS': threads},
+                check=False,
             ).returncode
         if status:
             raise RuntimeError(f'{" ".join(command)} failed, see {log}:\n{log.read_text()[-2000:]}')
@@ -232,6 +236,12 @@ def compare(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     results = {task: {start: [values[seed, task, start] for seed in seeds] for start in STARTS} for task in tasks}
-    record = {'data': data, 'seeds': [*seeds], 'torch': torch.__version__, 'values': results, 'summary': summary(results)}
+    record = {
+        'data': data,
+        'seeds': [*seeds],
+        'torch': torch.__version__,
+        'values': results,
+        'summary': summary(results),
+    }
     (place.folder / 'results.json').write_text(json.dumps(record, indent=2) + '\n')
     return results

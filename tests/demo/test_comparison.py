@@ -41,7 +41,7 @@ EXPORT = "import sys, pathlib; pathlib.Path(sys.argv[2]).write_text('exported')"
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Workplace:
     """An empty working directory with the painted data, the configs, and stand-ins for the tools."""
-    from simmim_mm.engine.launch import load_config
+    from simmim_mm.engine.config import load_config
 
     tools = tmp_path / 'checkout' / 'tools'
     tools.mkdir(parents=True)

@@ -28,9 +28,7 @@ model = dict(
         drop_path_rate=0.0,
         init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0'], scratch=scratch),
     ),
-    decode_head=dict(
-        in_channels=[48, 96], in_index=[0, 1], channels=64, num_classes=len(classes), norm_cfg=norm_cfg
-    ),
+    decode_head=dict(in_channels=[48, 96], in_index=[0, 1], channels=64, num_classes=len(classes), norm_cfg=norm_cfg),
     auxiliary_head=dict(in_channels=96, in_index=1, channels=32, num_classes=len(classes), norm_cfg=norm_cfg),
 )
 
