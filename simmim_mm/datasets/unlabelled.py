@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
+import cv2
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
 
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
 from simmim_mm.datasets.randomness import sample_facts, seeded_globals
+from simmim_mm.datasets.rows import Rows
 from simmim_mm.datasets.transforms.checks import check_pipeline
+from simmim_mm.datasets.transforms.fused import Steps, plan
 from simmim_mm.datasets.transforms.loading import UnreadableImageError
-from simmim_mm.options import check_text
+from simmim_mm.options import check_flag, check_text
 from simmim_mm.registry import DATASETS
 
 
@@ -39,6 +44,9 @@ class UnlabelledImages(BaseDataset):
         pipeline: Transforms, as configs or callables.
         max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops. Above 0,
             one file always may. Each process of a distributed run counts for itself.
+        fast: Whether a JPEG file is decoded and cropped in one step, where ``LoadImage`` has ``RandomResizedCrop`` or
+            ``CenterCrop`` behind it: at a fraction of its size, if it is much larger than the crop. Boxes, flips and
+            masks are the same without.
         **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of
             MMEngine's ``BaseDataset``.
 
@@ -60,6 +68,7 @@ class UnlabelledImages(BaseDataset):
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        fast: bool = True,
         **kwargs: Any,
     ) -> None:
         numeric = isinstance(max_unreadable, int | float) and not isinstance(max_unreadable, bool)
@@ -74,6 +83,8 @@ class UnlabelledImages(BaseDataset):
             raise ValueError(f"pipeline={pipeline!r} is no list of transforms; use [dict(type='LoadImage'), ...]")
         self.extensions = tuple(ending.lower() for ending in endings)
         self.max_unreadable = max_unreadable
+        self.fast = check_flag(fast, 'fast', 'UnlabelledImages')
+        self._planned: tuple[tuple[Callable, ...], Steps] | None = None
         # One flag a file, in memory that the workers share with the main process.
         self._unreadable = torch.zeros(0, dtype=torch.bool)
         self.unreadable_log: str | None = None
@@ -101,16 +112,50 @@ class UnlabelledImages(BaseDataset):
         Raises:
             TooManyUnreadableImagesError: If more files than ``max_unreadable`` were unreadable so far.
         """
+        steps = self._steps()
+        results = self._make(index, steps)
+        return results if steps.pack is None or results is None else steps.pack(results)
+
+    def __getitems__(self, indices: Sequence[int]) -> Sequence[Any]:
+        """The samples of a batch, for PyTorch's loader: the same as one by one.
+
+        Args:
+            indices: Positions, as for one sample.
+
+        Returns:
+            Where the pipeline ends with ``PackMaskedImage``, the rows of one batch that ``stack_samples`` takes as it is.
+        """
+        steps = self._steps()
+        if steps.pack is None:
+            return [self[index] for index in indices]
+        rows = Rows(len(indices))
+        for index in indices:
+            rows.append(self._make(index, steps))
+        return rows
+
+    def _steps(self) -> Steps:
+        """The pipeline as it is run, which follows when a user changes the list of transforms."""
+        transforms = tuple(self.pipeline.transforms)
+        if self._planned is None or self._planned[0] != transforms:
+            self._planned = transforms, plan(transforms, self.fast)
+            if get_worker_info() is not None:
+                cv2.setNumThreads(0)  # as many threads as cores in each worker would only get in each other's way
+        return self._planned[1]
+
+    def _make(self, index: int, steps: Steps) -> Any:
+        """One sample before it is packed, with another image in the place of an unreadable one."""
         if not self._fully_initialized:
             self.full_init()
         facts = sample_facts(index)
         rng = facts['rng']
         position = int(index)
-        with seeded_globals(rng):
+        if not steps.foreign:
+            rng.integers(2**32)  # what seeds the global states is drawn all the same: crops and masks do not change
+        with seeded_globals(rng) if steps.foreign else nullcontext():
             while True:
                 if not self._unreadable[position]:
                     try:
-                        return self.pipeline({**self.get_data_info(position), **facts})
+                        return steps({**self.get_data_info(position), **facts})
                     except UnreadableImageError as error:
                         self._skip(position, error)
                 elif self._unreadable.all():  # other processes may have found the last ones

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -42,6 +44,7 @@ class LoadImage(BaseTransform):
 
     JPEG, PNG, WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the first. A camera's rotation (EXIF)
     is applied. Pages of a TIFF file that are not in colour are bands. Whole files only: a truncated file is unreadable.
+    Where the sample has ``img_part`` (file, offset, size in bytes), that part of another file is read.
 
     Adds ``img`` ((H, W, C) uint8 or float32; RGB if C is 3), ``img_shape`` and ``ori_shape`` ((H, W)), and
     ``grey_repeated`` (bool) and ``stored_type`` (NumPy's name of the type that the file's values had).
@@ -97,8 +100,33 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Reads one image."""
+        return self.unpack(results, self.fetch(results))
+
+    def fetch(self, results: dict) -> bytes:
+        """The content of a sample's file."""
         path = results['img_path']
-        stored, stored_type = self._read(path)
+        file_name, offset, size = results.get('img_part', (path, 0, -1))
+        with _unreadable(path):
+            if not stat.S_ISREG(os.stat(file_name).st_mode):  # reading a pipe would wait for ever
+                raise UnreadableImageError(path, 'no regular file')
+            with open(file_name, 'rb') as file:
+                if offset:
+                    file.seek(offset)
+                data = file.read(size)
+            if size > len(data):
+                raise UnreadableImageError(path, 'the file that it is a part of is cut off')
+            return data
+
+    def unpack(self, results: dict, data: bytes) -> dict:
+        """Makes the image of a file's content.
+
+        Args:
+            results: The sample, with ``img_path``.
+            data: The content.
+        """
+        path = results['img_path']
+        with _unreadable(path):
+            stored, stored_type = self._read(data, path)
         image = to_channels(stored, self.channels, self.grey, path)
         results['img'] = np.ascontiguousarray(image)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -106,32 +134,34 @@ class LoadImage(BaseTransform):
         results['stored_type'] = stored_type
         return results
 
-    def _read(self, path: str) -> tuple[Stored, str]:
+    def _read(self, data: bytes, path: str) -> tuple[Stored, str]:
         photographic, eight_bit = self.channels in (1, 3), self.depth == 'uint8'
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-                raise UnreadableImageError(path, 'no regular file')
-            with open(path, 'rb') as file:
-                data = file.read()
-            stored: Stored | None = None
-            if data.startswith(arrays.MAGIC):
-                stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
-            elif data.startswith(tiff.MAGICS):
-                stored = tiff.read_tiff(data, path, photographic, eight_bit)
-            if stored is None:
-                stored = read_photograph(data, photographic, eight_bit)
-            values = to_depth(stored.values, self.depth, path, self.nan_value)
-            return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
-        except (UnreadableImageError, ImageSettingError):
-            raise
-        except UnidentifiedImageError as error:
-            raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
-        except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
+        stored: Stored | None = None
+        if data.startswith(arrays.MAGIC):
+            stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
+        elif data.startswith(tiff.MAGICS):
+            stored = tiff.read_tiff(data, path, photographic, eight_bit)
+        if stored is None:
+            stored = read_photograph(data, photographic, eight_bit)
+        values = to_depth(stored.values, self.depth, path, self.nan_value)
+        return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(channels={self.channels}, grey={self.grey!r}, depth={self.depth!r}, '
             f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value})'
         )
+
+
+@contextmanager
+def _unreadable(path: str) -> Iterator[None]:
+    """Gives whatever goes wrong with a file one type."""
+    try:
+        yield
+    except (UnreadableImageError, ImageSettingError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
+    except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
