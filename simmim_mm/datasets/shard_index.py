@@ -94,13 +94,16 @@ def scan_shard(path: str) -> Members:
                 tar.members = []  # it would keep them all
                 if member.isreg() and not member.issparse():
                     rows.append((member.offset_data, member.size, os.fsencode(member.name)))
+            end = tar.offset
     except (tarfile.TarError, EOFError) as error:
         raise ValueError(
             f'{path} is no tar file that can be read ({error}): it is damaged, cut off or compressed; pack it anew, or '
             'unpack it with gunzip'
         ) from error
-    if rows and rows[-1][0] + rows[-1][1] > os.path.getsize(path):
-        raise ValueError(f'{path} is cut off in the middle of {os.fsdecode(rows[-1][2])!r}; pack it anew')
+    with open(path, 'rb') as file:
+        file.seek(end)
+        if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes half a header for the end
+            raise ValueError(f'{path} has no end after its first {len(rows)} files: it is cut off; pack it anew')
     offsets, sizes, names = zip(*rows, strict=True) if rows else ((), (), ())
     endings = [name.rpartition(b'/')[2].partition(b'.')[2].lower() for name in names]
     return Members(

@@ -18,7 +18,7 @@ PIPELINE = [
     dict(type='PackMaskedImage'),
 ]
 OTHER_MASK = dict(type='SquareMask', mask_patch_size=16, key='other_mask')
-FOREIGN = dict(type='mmcv.RandomGrayscale', prob=0.5)
+FOREIGN = dict(type='mmcv.RandomGrayscale', prob=0.5, keep_channels=True)
 
 
 @pytest.fixture(params=['jpeg', 'png', 'foreign', 'two masks', 'slow', 'float'])

@@ -160,9 +160,11 @@ class RandomResizedCrop(BaseTransform):
         out_h, out_w = size or self.size
         aspect = out_w / out_h
         low, high = self.ratio[0] * aspect, self.ratio[1] * aspect
+        log_low, log_high = math.log(low), math.log(high)
         for _ in range(self.MAX_ATTEMPTS):
-            area = height * width * rng.uniform(*self.scale)
-            ratio = math.exp(rng.uniform(math.log(low), math.log(high)))
+            # rng.uniform gives the same numbers, and takes four times as long.
+            area = height * width * (self.scale[0] + (self.scale[1] - self.scale[0]) * rng.random())
+            ratio = math.exp(log_low + (log_high - log_low) * rng.random())
             box_w, box_h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
             if 0 < box_w <= width and 0 < box_h <= height:
                 top = int(rng.integers(height - box_h + 1))

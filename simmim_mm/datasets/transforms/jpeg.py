@@ -41,6 +41,10 @@ class Header(NamedTuple):
     channels: int
     tagged: bool
 
+    def reduced(self, reduction: int) -> tuple[int, int]:
+        """(height, width) at a fraction of the size, as decoders round it."""
+        return -(-self.height // reduction), -(-self.width // reduction)
+
 
 def read_header(data: bytes) -> Header | None:
     """Reads the frame header (ITU-T T.81, B.2.2), in microseconds.
@@ -85,26 +89,46 @@ def decode(data: bytes, header: Header) -> np.ndarray | None:
     Returns:
         (H, W, channels) uint8; None if the file may be damaged, and Pillow is to say whether it is readable.
     """
-    image = (_with_opencv if simplejpeg is None else _with_simplejpeg)(data, header.channels)
-    return None if image is None or image.shape[:2] != header[:2] else image
+    image = _with_opencv(data, header) if simplejpeg is None else _with_simplejpeg(data, header, 1)
+    return None if image is None or image.shape != header[:3] else image
 
 
-def _with_simplejpeg(data: bytes, channels: int) -> np.ndarray | None:
+def _with_simplejpeg(data: bytes, header: Header, reduction: int) -> np.ndarray | None:
+    height, width = header.reduced(reduction)
     try:
-        return simplejpeg.decode_jpeg(data, 'RGB' if channels == 3 else 'GRAY')
+        return simplejpeg.decode_jpeg(
+            data,
+            'RGB' if header.channels == 3 else 'GRAY',
+            min_height=height,
+            min_width=width,
+            min_factor=reduction,
+        )
     except ValueError:
         return None
 
 
-def _with_opencv(data: bytes, channels: int) -> np.ndarray | None:
+def _with_opencv(data: bytes, header: Header) -> np.ndarray | None:
     if not data.endswith(END_OF_IMAGE):  # OpenCV fills what is missing of a truncated file with grey
         return None
-    flags = cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE
+    flags = cv2.IMREAD_COLOR_RGB if header.channels == 3 else cv2.IMREAD_GRAYSCALE
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         return None
-    return image[..., None] if image is not None and channels == 1 else image
+    return image[..., None] if image is not None and image.ndim == 2 else image
+
+
+def _reduced(data: bytes, header: Header, reduction: int) -> Image.Image | None:
+    if simplejpeg is not None:
+        values = _with_simplejpeg(data, header, reduction)
+        return None if values is None else Image.fromarray(values if header.channels == 3 else values[..., 0])
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.draft(image.mode, (max(1, header.width // reduction), max(1, header.height // reduction)))
+            image.load()
+            return image
+    except Exception:  # see LoadImage: Pillow raises many types
+        return None
 
 
 def reduction_for(box_hw: tuple[int, int], size: tuple[int, int]) -> int:
@@ -136,16 +160,12 @@ def crop_reduced(
     Returns:
         (height, width, channels) uint8; None if the file may be damaged.
     """
-    top, left, height, width = box
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft(image.mode, (max(1, header.width // reduction), max(1, header.height // reduction)))
-            if image.size != (-(-header.width // reduction), -(-header.height // reduction)):
-                return None
-            # The box in fractions of reduced pixels: the same part of the picture, to the last of them.
-            part = (left / reduction, top / reduction, (left + width) / reduction, (top + height) / reduction)
-            cropped = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=part))
-    except Exception:  # see LoadImage: Pillow raises many types
+    image = _reduced(data, header, reduction)
+    if image is None or image.size != header.reduced(reduction)[::-1]:
         return None
+    top, left, height, width = box
+    # The box in fractions of reduced pixels: the same part of the picture, to the last of them.
+    part = (left / reduction, top / reduction, (left + width) / reduction, (top + height) / reduction)
+    cropped = np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR, box=part))
     cropped = cropped if cropped.ndim == 3 else cropped[..., None]
     return cropped if cropped.shape[2] == header.channels else None

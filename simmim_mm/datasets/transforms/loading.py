@@ -17,6 +17,9 @@ from simmim_mm.datasets.transforms.photographs import read_photograph
 from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, UnreadableImageError
 from simmim_mm.registry import TRANSFORMS
 
+# Of pipes, opening is not to wait for who writes to them; on Windows, bytes are not to be taken for text.
+READ = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+
 __all__ = ['ImageSettingError', 'LoadImage', 'UnreadableImageError', 'check_channels_option']
 
 
@@ -107,12 +110,14 @@ class LoadImage(BaseTransform):
         path = results['img_path']
         file_name, offset, size = results.get('img_part', (path, 0, -1))
         with _unreadable(path):
-            if not stat.S_ISREG(os.stat(file_name).st_mode):  # reading a pipe would wait for ever
-                raise UnreadableImageError(path, 'no regular file')
-            with open(file_name, 'rb') as file:
-                if offset:
-                    file.seek(offset)
-                data = file.read(size)
+            descriptor = os.open(file_name, READ)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+                    raise UnreadableImageError(path, 'no regular file')
+                data = _read_part(descriptor, offset, status.st_size if size < 0 else size)
+            finally:
+                os.close(descriptor)
             if size > len(data):
                 raise UnreadableImageError(path, 'the file that it is a part of is cut off')
             return data
@@ -151,6 +156,18 @@ class LoadImage(BaseTransform):
             f'{type(self).__name__}(channels={self.channels}, grey={self.grey!r}, depth={self.depth!r}, '
             f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value})'
         )
+
+
+def _read_part(descriptor: int, offset: int, size: int) -> bytes:
+    if offset:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+    data = os.read(descriptor, size)
+    while 0 < len(data) < size:  # one call reads 2 GB at most
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
 
 
 @contextmanager

@@ -78,7 +78,7 @@ def test_whole_images_are_equal(save, photographs, name, reductions):
     path = save(photographs[name])
     for seed in range(3):
         assert not _compare(path, RandomResizedCrop(192), seed).any()
-    assert not _compare(path, CenterCrop((96, 200))).any()
+    assert not _compare(path, CenterCrop((192, 220))).any()
     assert not reductions
 
 
@@ -107,7 +107,7 @@ def test_the_box_is_the_same_whatever_the_reduction_and_the_rotation(save, size,
         (one, state), (two, other) = _both(path, RandomResizedCrop(size, scale=(0.6, 0.8)), seed)
         assert state == other
         difference = one['img'].astype(float) - two['img']
-        assert np.abs(difference.mean(axis=(0, 1))).max() < 0.25
+        assert np.abs(difference.mean(axis=(0, 1))).max() < 0.4  # rounding, where colours change, makes up to 0.33
         assert np.abs(difference).max() <= 2
     assert set(reductions) <= ({reduction, reduction // 2} if reduction else set())
     assert bool(reductions) == bool(reduction)

@@ -84,6 +84,20 @@ def test_truncated_files_are_left_to_pillow(decoder, photographs):
             assert jpeg.crop_reduced(data[:end], header, reduction, (0, 0, 120, 160), (10, 10)) is None
 
 
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('reduction', [2, 4, 8])
+def test_reduced_images_are_pillows(decoder, photographs, kind, reduction):
+    """A box of the whole picture, at the size that it has then: every value, for sides that do not divide."""
+    data = encode(np.ascontiguousarray(photographs['coffee'][:333, :501]), **KINDS[kind])
+    height, width = -(-333 // reduction), -(-501 // reduction)
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft('RGB', (501 // reduction, 333 // reduction))
+        assert image.size == (width, height)
+        expected = np.asarray(image.resize((width, height), box=(0, 0, 501 / reduction, 333 / reduction), resample=2))
+    cropped = jpeg.crop_reduced(data, jpeg.read_header(data), reduction, (0, 0, 333, 501), (height, width))
+    assert np.array_equal(cropped, expected)
+
+
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_rotations_are_pillows(photographs, orientation):
     """The tag is found, and said to be there; boxes of the turned image are found in the stored one."""
