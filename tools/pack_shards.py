@@ -28,9 +28,7 @@ def main() -> None:
     from simmim_mm.datasets.pack_shards import pack_shards
 
     with user_errors():
-        packed = pack_shards(
-            args.folder, args.out, args.max_images, args.max_megabytes, args.list_file, args.pattern
-        )
+        packed = pack_shards(args.folder, args.out, args.max_images, args.max_megabytes, args.list_file, args.pattern)
     print(
         f'{args.out}: {packed.num_images} images, {packed.num_bytes / 1e6:.1f} MB, in {packed.num_shards} shards, read '
         'again and compared'

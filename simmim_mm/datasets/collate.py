@@ -16,8 +16,8 @@ def stack_samples(samples: Sequence[dict] | Rows, _scope_: str | None = None) ->
     """Stacks packed samples; in a worker of the loader, straight into shared memory.
 
     Args:
-        samples: What :class:`~simmim_mm.datasets.transforms.PackMaskedImage` returned, or the rows of a batch that a data
-            set of this package has written already, which then is returned as it is.
+        samples: What :class:`~simmim_mm.datasets.transforms.PackMaskedImage` returned; or the rows of a batch that a
+            data set of this package has written already, which is returned as it is.
         _scope_: Unused. MMEngine marks configs that were inherited by package name with it, and, unlike its registries,
             its loader hands the mark on.
 

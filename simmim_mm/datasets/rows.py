@@ -34,7 +34,8 @@ class Rows(Sequence):
         self.num = num
         self.tensors: dict[str, Tensor] = {}
         self.paths: list[str] = []
-        self._arrays: dict[str, np.ndarray] = {}
+        self._rows: dict[str, np.ndarray] = {}
+        self._image_shape: tuple[int, ...] = ()
 
     def append(self, results: dict) -> None:
         """Writes the next sample.
@@ -46,22 +47,29 @@ class Rows(Sequence):
             ValueError: If it differs from the first one in shape or type.
         """
         image = check_packable(results['img'])
-        height, width, channels = image.shape
-        values = {'inputs': image, **{key: np.asarray(results[key], dtype=bool) for key in MASK_KEYS if key in results}}
-        shapes = {key: (channels, height, width) if key == 'inputs' else each.shape for key, each in values.items()}
+        masks = {key: results[key] for key in MASK_KEYS if key in results}
         if not self.paths:
-            for key, each in values.items():
-                self.tensors[key] = _shared((self.num, *shapes[key]), torch.from_numpy(each[:0].copy()).dtype)
-                self._arrays[key] = self.tensors[key].numpy()
-        elif image.dtype != self._arrays['inputs'].dtype or shapes != {
-            key: rows.shape[1:] for key, rows in self._arrays.items()
-        }:
+            self._allocate(image, masks)
+        number, rows = len(self.paths), self._rows
+        if (
+            image.shape != self._image_shape
+            or image.dtype != rows['inputs'].dtype
+            or masks.keys() != rows.keys() - {'inputs'}
+            or any(mask.shape != rows[key].shape[1:] for key, mask in masks.items())
+        ):
             self._refuse(results)
-        number = len(self.paths)
-        channels_first(image, self._arrays['inputs'][number])
-        for key in values.keys() - {'inputs'}:
-            self._arrays[key][number] = values[key]
+        channels_first(image, rows['inputs'][number])
+        for key, mask in masks.items():
+            rows[key][number] = mask
         self.paths.append(results.get('img_path', ''))
+
+    def _allocate(self, image: np.ndarray, masks: dict[str, np.ndarray]) -> None:
+        height, width, channels = self._image_shape = image.shape
+        dtype = torch.uint8 if image.dtype == np.uint8 else torch.float32
+        self.tensors['inputs'] = _shared((self.num, channels, height, width), dtype)
+        for key, mask in masks.items():
+            self.tensors[key] = _shared((self.num, *mask.shape), torch.bool)
+        self._rows = {key: tensor.numpy() for key, tensor in self.tensors.items()}
 
     def as_batch(self) -> dict[str, Any]:
         """The whole batch, as ``stack_samples`` returns it."""

@@ -26,9 +26,9 @@ class Members(NamedTuple):
     Attributes:
         offset: (N,) int64, where the content begins.
         size: (N,) int64, its bytes.
-        ending: (N,) strings of at most ``MAX_ENDING`` bytes: what follows the first dot of the last part of the name, in
-            lower case. By the convention of WebDataset, what comes before is the key, and files with one key are one
-            sample.
+        ending: (N,) strings of at most ``MAX_ENDING`` bytes: what follows the first dot of the last part of the name,
+            in lower case. By the convention of WebDataset, what comes before is the key, and files with one key are
+            one sample.
         length: (N,) int32, bytes of each name.
         names: uint8, all names inside the shard one after the other, in UTF-8.
     """

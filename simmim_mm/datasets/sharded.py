@@ -36,6 +36,7 @@ class ShardedImages(UnlabelledImages):
         pipeline: See :class:`~simmim_mm.datasets.UnlabelledImages`, also for the others.
         max_unreadable: A share of the images.
         fast: Whether JPEG files are decoded and cropped in one step.
+        rough: Whether values decoded so may be off by about 1 of 255.
         **kwargs: ``indices``, ``lazy_init``, ``test_mode``, ``metainfo`` of MMEngine's ``BaseDataset``.
 
     Raises:
@@ -55,6 +56,7 @@ class ShardedImages(UnlabelledImages):
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
         fast: bool = True,
+        rough: bool = False,
         **kwargs: Any,
     ) -> None:
         self.shards = check_text(shards, 'shards', 'ShardedImages')
@@ -67,6 +69,7 @@ class ShardedImages(UnlabelledImages):
             pipeline=pipeline,
             max_unreadable=max_unreadable,
             fast=fast,
+            rough=rough,
             serialize_data=False,  # the index is as small
             **kwargs,
         )

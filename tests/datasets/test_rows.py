@@ -163,3 +163,17 @@ def test_the_registered_function_takes_rows(dataset):
     """As MMEngine's Runner calls it."""
     collate = FUNCTIONS.get('simmim_mm.stack_samples')
     assert set(collate(dataset.__getitems__([0, 1]), _scope_='x')) >= {'inputs', 'mask', 'img_path'}
+
+
+def test_rough_decoding_reaches_the_pipeline(image_folder, monkeypatch):
+    """Other pixels, nothing else; refused without the package, and without `fast`."""
+    folder, index = image_folder(1, ending='.jpg', size=(90, 80)), SampleIndex(0, 0, 0)
+    one, other = (UnlabelledImages(folder, pipeline=PIPELINE, rough=rough)[index] for rough in (True, False))
+    assert torch.equal(one['mask'], other['mask'])
+    difference = (one['inputs'].float() - other['inputs'].float()).abs()
+    assert 0 < difference.mean() < 2
+    with pytest.raises(ValueError, match='rough=True of UnlabelledImages needs fast=True'):
+        UnlabelledImages(folder, rough=True, fast=False)
+    monkeypatch.setattr('simmim_mm.datasets.unlabelled.simplejpeg', None)
+    with pytest.raises(ValueError, match='pip install simplejpeg'):
+        UnlabelledImages(folder, rough=True)

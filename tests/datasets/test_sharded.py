@@ -274,7 +274,7 @@ def test_the_hosts_options_work(packed):
 
 
 def test_packing_keeps_bytes_and_folders(tmp_path, image_folder):
-    """Names with dots get keys without; equal names of different endings or folders stay apart; the same shards again."""
+    """Names with dots get keys without; equal names of different endings stay apart; the same shards again."""
     folder = Path(image_folder(2, 'in/a.b', ending='.jpg')).parent
     (folder / 'a.b' / '000.jpg').rename(folder / 'a.b' / 'x.y.z.JPG')
     (folder / 'x.png').write_bytes(b'1')

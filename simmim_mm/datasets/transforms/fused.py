@@ -37,12 +37,13 @@ class Steps(NamedTuple):
         return results
 
 
-def plan(transforms: Iterable[Callable], fuse: bool) -> Steps:
+def plan(transforms: Iterable[Callable], fuse: bool, rough: bool = False) -> Steps:
     """Looks at a pipeline.
 
     Args:
         transforms: Its steps.
         fuse: Whether a ``LoadImage`` with a crop right behind it becomes one step.
+        rough: See :class:`LoadAndCrop`.
 
     Returns:
         The steps to run. Only the classes themselves are known, not what is derived from them.
@@ -53,7 +54,7 @@ def plan(transforms: Iterable[Callable], fuse: bool) -> Steps:
         not type(step).__module__.startswith('simmim_mm.') or callable(getattr(step, 'score', None)) for step in steps
     )
     if fuse and len(steps) > 1 and type(steps[0]) is LoadImage and type(steps[1]) in (RandomResizedCrop, CenterCrop):
-        steps[:2] = [LoadAndCrop(*steps[:2])]  # type: ignore[arg-type]
+        steps[:2] = [LoadAndCrop(*steps[:2], rough)]  # type: ignore[arg-type]
     return Steps(tuple(steps), pack, foreign)
 
 
@@ -67,11 +68,13 @@ class LoadAndCrop:
     Args:
         load: The first step.
         crop: The second.
+        rough: Whether the decoder may be off by about 1 of 255, to be faster.
     """
 
-    def __init__(self, load: LoadImage, crop: RandomResizedCrop | CenterCrop) -> None:
+    def __init__(self, load: LoadImage, crop: RandomResizedCrop | CenterCrop, rough: bool = False) -> None:
         self.load = load
         self.crop = crop
+        self.rough = rough
 
     def __call__(self, results: dict) -> dict:
         """Reads and crops one image."""
@@ -92,7 +95,8 @@ class LoadAndCrop:
         rng = results['rng']
         before = rng.bit_generator.state
         box, size = self.crop.box_of(results, image_hw)
-        image = _cut_out(data, header, stored_box(box, image_hw, orientation), _sideways(size, orientation))
+        stored_size = size[::-1] if orientation in SIDEWAYS else size
+        image = self._cut_out(data, header, stored_box(box, image_hw, orientation), stored_size)
         if image is None:
             rng.bit_generator.state = before
             return False
@@ -113,17 +117,12 @@ class LoadAndCrop:
             return True
         return self.load.channels == 3 and self.load.grey == 'repeat'
 
-
-def _cut_out(
-    data: bytes, header: jpeg.Header, box: tuple[int, int, int, int], size: tuple[int, int]
-) -> np.ndarray | None:
-    top, left, height, width = box
-    reduction = jpeg.reduction_for((height, width), size)
-    if reduction > 1:
-        return jpeg.crop_reduced(data, header, reduction, box, size)
-    image = jpeg.decode(data, header)
-    return None if image is None else resize(image[top : top + height, left : left + width], size)
-
-
-def _sideways(size: tuple[int, int], orientation: int | None) -> tuple[int, int]:
-    return size[::-1] if orientation in SIDEWAYS else size
+    def _cut_out(
+        self, data: bytes, header: jpeg.Header, box: tuple[int, int, int, int], size: tuple[int, int]
+    ) -> np.ndarray | None:
+        top, left, height, width = box
+        reduction = jpeg.reduction_for((height, width), size)
+        if reduction > 1:
+            return jpeg.crop_reduced(data, header, reduction, box, size)
+        image = jpeg.decode(data, header, self.rough)
+        return None if image is None else resize(image[top : top + height, left : left + width], size)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-
 # Orientations of EXIF that swap height and width.
 SIDEWAYS = (5, 6, 7, 8)
 

@@ -93,6 +93,17 @@ def test_reduced_images_are_within_2_of_255(save, photographs, name, size, reduc
     assert np.mean(differences) < 2
 
 
+@pytest.mark.parametrize('name', PHOTOGRAPHS)
+def test_rough_decoding_is_within_2_of_255(save, photographs, name):
+    """The same box, other values."""
+    path = save(photographs[name])
+    rough = LoadAndCrop(LoadImage(), RandomResizedCrop(192), rough=True)
+    for seed in range(3):
+        one = rough(dict(img_path=path, rng=np.random.default_rng(seed)))['img'].astype(int)
+        two = _both(path, RandomResizedCrop(192), seed)[1][0]['img']
+        assert 0 < np.abs(one - two).mean() < 2
+
+
 @pytest.mark.parametrize('orientation', [None, *range(1, 9)])
 @pytest.mark.parametrize(('size', 'reduction'), [((40, 60), 8), ((90, 140), 4), ((500, 700), None)], ids=str)
 def test_the_box_is_the_same_whatever_the_reduction_and_the_rotation(save, size, reduction, orientation, reductions):
