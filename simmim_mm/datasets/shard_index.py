@@ -91,7 +91,7 @@ def scan_shard(path: str) -> Members:
     try:
         with tarfile.open(path, 'r:') as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # it would keep them all
+                tar.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if member.isreg() and not member.issparse():
                     rows.append((member.offset_data, member.size, os.fsencode(member.name)))
             end = tar.offset

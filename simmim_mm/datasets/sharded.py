@@ -63,6 +63,9 @@ class ShardedImages(UnlabelledImages):
         self.index_file = check_text(index_file, 'index_file', 'ShardedImages')
         if index_file is not None and not index_file.endswith('.npz'):
             raise ValueError(f"index_file={index_file!r} of ShardedImages must end with .npz, as in 'shards.npz'")
+        for name in ('list_file', 'pattern'):
+            if kwargs.get(name) is not None:
+                raise ValueError(f'{name}={kwargs[name]!r} chooses files, not shards; use shards of ShardedImages')
         super().__init__(
             data_root,
             extensions=extensions,
