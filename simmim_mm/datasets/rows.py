@@ -97,5 +97,5 @@ def _shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """An empty tensor; in a worker of the loader, in shared memory, where PyTorch's own collate function puts it."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=dtype)
-    num_bytes = math.prod(shape) * dtype.itemsize
-    return torch.empty(0, dtype=dtype).set_(torch.UntypedStorage._new_shared(num_bytes), 0, shape)
+    memory = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)
+    return torch.empty(0, dtype=dtype).set_(memory).view(shape)

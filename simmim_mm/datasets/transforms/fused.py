@@ -48,13 +48,13 @@ def plan(transforms: Iterable[Callable], fuse: bool, rough: bool = False) -> Ste
     Returns:
         The steps to run. Only the classes themselves are known, not what is derived from them.
     """
-    steps: list[Callable] = list(transforms)
-    pack = steps.pop() if steps and type(steps[-1]) is PackMaskedImage else None
+    steps: list[Any] = list(transforms)
+    pack: PackMaskedImage | None = steps.pop() if steps and type(steps[-1]) is PackMaskedImage else None
     foreign = any(
         not type(step).__module__.startswith('simmim_mm.') or callable(getattr(step, 'score', None)) for step in steps
     )
     if fuse and len(steps) > 1 and type(steps[0]) is LoadImage and type(steps[1]) in (RandomResizedCrop, CenterCrop):
-        steps[:2] = [LoadAndCrop(*steps[:2], rough)]  # type: ignore[arg-type]
+        steps[:2] = [LoadAndCrop(steps[0], steps[1], rough)]
     return Steps(tuple(steps), pack, foreign)
 
 
