@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from simmim_mm.datasets.transforms import jpeg
-from simmim_mm.datasets.transforms.geometry import CenterCrop, RandomResizedCrop, resize
+from simmim_mm.datasets.transforms.geometry import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.transforms.loading import LoadImage
 from simmim_mm.datasets.transforms.packing import PackMaskedImage
+from simmim_mm.datasets.transforms.resizing import resize
 from simmim_mm.datasets.transforms.stored import SIDEWAYS, stored_box, turn
 
 
