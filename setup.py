@@ -40,6 +40,8 @@ EXTRAS = {
     'segmentation': ['onedl-mmsegmentation>=1.4'],
     'timm': ['timm>=1.0'],
     'hf': ['transformers>=4.40,<5'],  # 5 breaks the import of mmpretrain
+    'jpeg': ['simplejpeg>=1.8'],
+    'shards': ['webdataset>=1.0'],
     'dev': ['ruff', 'mypy', 'codespell'],
 }
 EXTRAS['test'] = [
@@ -53,6 +55,8 @@ EXTRAS['test'] = [
     *EXTRAS['segmentation'],
     *EXTRAS['timm'],
     *EXTRAS['hf'],
+    *EXTRAS['jpeg'],
+    *EXTRAS['shards'],
 ]
 EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

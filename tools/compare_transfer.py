@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Fine-tune on painted shapes from pre-trained and from random weights, with several seeds, and print a table."""
+"""Measure what pre-training gains on painted shapes: paint, pre-train, export, fine-tune from both starts, print a table."""
 
 import argparse
 from pathlib import Path
@@ -10,17 +10,29 @@ TASKS = ('classification', 'segmentation', 'detection')
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, epilog='The data is made by make_shapes_dataset.py.')
-    parser.add_argument('pretrained', help='file of the backbone: a run of configs/demo/shapes.py, exported')
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog='What is there already is not made again, so a comparison that was cut off goes on.'
+    )
+    parser.add_argument(
+        '--pretrained',
+        metavar='FILE',
+        help='backbone to compare (default: one that is pre-trained with configs/demo/shapes.py)',
+    )
     parser.add_argument('--tasks', nargs='+', choices=TASKS, default=TASKS, help='(default: all)')
     parser.add_argument('--seeds', nargs='+', type=whole_number(0), default=[0, 1, 2], help='(default: 0 1 2)')
     parser.add_argument(
-        '--work-dir',
-        default='work_dirs/compare_transfer',
-        help='runs that are there are not repeated (default: %(default)s)',
+        '--jobs',
+        type=whole_number(1),
+        default=2,
+        help='fine-tunings at once, which share the cores (default: %(default)s)',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='for every run'
+        '--work-dir',
+        default='work_dirs/compare_transfer',
+        help='gets logs, checkpoints and results.json (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='for every fine-tuning'
     )
     return parser.parse_args()
 
@@ -28,20 +40,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
-    from simmim_mm.demo.comparison import STARTS, comparison_table, fine_tune
+    from simmim_mm.demo.comparison import comparison_table
+    from simmim_mm.demo.comparison_runs import Workplace, compare
 
-    tools = Path(__file__).resolve().parent
-    results: dict = {}
+    place = Workplace(Path(__file__).resolve().parent, Path(args.work_dir), args.jobs)
     with user_errors():
-        for task in args.tasks:
-            results[task] = {start: [] for start in STARTS}
-            for seed in args.seeds:
-                for start, weights in zip(STARTS, (args.pretrained, 'none'), strict=True):
-                    folder = Path(args.work_dir) / task / f'{start}_{seed}'
-                    value = fine_tune(tools, task, weights, seed, folder, args.cfg_options)
-                    results[task][start].append(value)
-                    print(f'{task}, seed {seed}, {start}: {value:.1f}', flush=True)
-        print(comparison_table(results))
+        print(comparison_table(compare(place, args.tasks, args.seeds, args.pretrained, args.cfg_options)))
 
 
 if __name__ == '__main__':

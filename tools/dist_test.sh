@@ -1,48 +1,13 @@
 #!/usr/bin/env bash
 # Test with several processes on one machine, or on each of several machines.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_dist_launch.sh"
 
 if [[ $# -lt 3 ]]; then
-    cat >&2 <<'USAGE'
-Usage: [VARIABLE=VALUE ...] bash dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py ...]
-
-CONFIG      config file
+    usage 'dist_test.sh CONFIG CHECKPOINT GPUS [options of test.py ...]' \
+        'CONFIG      config file
 CHECKPOINT  checkpoint of a run of it
-GPUS        number of processes on this machine, one per GPU
-
-Variables, for several machines (start the script on each of them):
-  NNODES       number of machines (1)
-  NODE_RANK    number of this machine, from 0 (0)
-  MASTER_ADDR  address of machine 0 (127.0.0.1)
-  PORT         free port on machine 0 (29500)
-PYTHON is the interpreter (python), OMP_NUM_THREADS the threads of each process (cores / GPUS).
-USAGE
-    exit 2
+GPUS        number of processes on this machine, one per GPU'
 fi
 
-config=$1
-checkpoint=$2
-gpus=$3
-if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
-    echo "GPUS is '$gpus'; give the number of processes on this machine" >&2
-    exit 2
-fi
-shift 3
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-
-if [[ -z ${OMP_NUM_THREADS:-} ]]; then
-    cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
-    export OMP_NUM_THREADS=$((cores > gpus ? cores / gpus : 1))
-fi
-# A checkout works without being installed.
-if [[ -f $tools/../simmim_mm/__init__.py ]]; then
-    export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-fi
-
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$gpus" \
-    "$tools/test.py" "$config" "$checkpoint" --launcher pytorch "$@"
+launch "$3" test.py "$1" "$2" --launcher pytorch "${@:4}"

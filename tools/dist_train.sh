@@ -1,46 +1,12 @@
 #!/usr/bin/env bash
 # Train with several processes on one machine, or on each of several machines.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/_dist_launch.sh"
 
 if [[ $# -lt 2 ]]; then
-    cat >&2 <<'USAGE'
-Usage: [VARIABLE=VALUE ...] bash dist_train.sh CONFIG GPUS [options of train.py ...]
-
-CONFIG  config file
-GPUS    number of processes on this machine, one per GPU
-
-Variables, for several machines (start the script on each of them):
-  NNODES       number of machines (1)
-  NODE_RANK    number of this machine, from 0 (0)
-  MASTER_ADDR  address of machine 0 (127.0.0.1)
-  PORT         free port on machine 0 (29500)
-PYTHON is the interpreter (python), OMP_NUM_THREADS the threads of each process (cores / GPUS).
-USAGE
-    exit 2
+    usage 'dist_train.sh CONFIG GPUS [options of train.py ...]' \
+        'CONFIG  config file
+GPUS    number of processes on this machine, one per GPU'
 fi
 
-config=$1
-gpus=$2
-if ! [[ $gpus =~ ^[1-9][0-9]*$ ]]; then
-    echo "GPUS is '$gpus'; give the number of processes on this machine" >&2
-    exit 2
-fi
-shift 2
-tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
-
-if [[ -z ${OMP_NUM_THREADS:-} ]]; then
-    cores=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
-    export OMP_NUM_THREADS=$((cores > gpus ? cores / gpus : 1))
-fi
-# A checkout works without being installed.
-if [[ -f $tools/../simmim_mm/__init__.py ]]; then
-    export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
-fi
-
-exec "${PYTHON:-python}" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$gpus" \
-    "$tools/train.py" "$config" --launcher pytorch "$@"
+launch "$2" train.py "$1" --launcher pytorch "${@:3}"

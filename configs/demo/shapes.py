@@ -8,14 +8,15 @@ Model:    a Swin of three small stages at 64 px, windows of 4
 
 _base_ = '../simmim_demo.py'
 
-img_size = 64
+img_size = 48
 
 model = dict(
     img_size=img_size,
     backbone=dict(
-        arch=dict(_delete_=True, embed_dims=48, depths=[2, 2, 4], num_heads=[2, 4, 8]),
+        arch=dict(_delete_=True, embed_dims=48, depths=[2, 4], num_heads=[2, 4]),
         img_size=img_size,
-        window_size=4,
+        window_size=6,
+        out_indices=(1,),
     ),
 )
 

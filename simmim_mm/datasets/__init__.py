@@ -6,6 +6,7 @@ from simmim_mm.datasets.few_labels import FewLabels
 from simmim_mm.datasets.host_images import HostImages
 from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, sample_rng
 from simmim_mm.datasets.sampler import InfiniteSeededSampler, SeededSampler
+from simmim_mm.datasets.sharded import ShardedImages
 from simmim_mm.datasets.unlabelled import TooManyUnreadableImagesError, UnlabelledImages
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     'Moment',
     'SampleIndex',
     'SeededSampler',
+    'ShardedImages',
     'TooManyUnreadableImagesError',
     'UnlabelledImages',
     'sample_facts',

@@ -6,22 +6,39 @@ from collections.abc import Sequence
 
 from mmengine.dataset import default_collate
 
+from simmim_mm.datasets.rows import Rows
 from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.registry import FUNCTIONS
 
 
 @FUNCTIONS.register_module()
-def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
+def stack_samples(samples: Sequence[dict] | Rows, _scope_: str | None = None) -> dict:
     """Stacks packed samples; in a worker of the loader, straight into shared memory.
 
     Args:
-        samples: What :class:`~simmim_mm.datasets.transforms.PackMaskedImage` returned.
+        samples: What :class:`~simmim_mm.datasets.transforms.PackMaskedImage` returned; or the rows of a batch that a
+            data set of this package has written already, which is returned as it is.
         _scope_: Unused. MMEngine marks configs that were inherited by package name with it, and, unlike its registries,
             its loader hands the mark on.
 
     Returns:
         ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (and ``other_mask``) (B, h, w) bool, and the other keys as
         lists.
+
+    Raises:
+        ValueError: If images or masks differ in shape, or images in type.
+    """
+    if isinstance(samples, Rows):
+        return samples.as_batch()
+    check_alike(samples)
+    return default_collate(samples)
+
+
+def check_alike(samples: Sequence[dict]) -> None:
+    """Checks that samples can be stacked.
+
+    Args:
+        samples: Of one batch.
 
     Raises:
         ValueError: If images or masks differ in shape, or images in type.
@@ -46,4 +63,3 @@ def stack_samples(samples: Sequence[dict], _scope_: str | None = None) -> dict:
                     else 'give all images one size, with RandomResizedCrop or CenterCrop in the pipeline'
                 )
             )
-    return default_collate(samples)

@@ -9,11 +9,20 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from simmim_mm.demo.patterns import paint_pattern
+
 # Outlines are drawn this much larger, then averaged, for edges without steps.
 SUPERSAMPLING = 4
 # Share of an object that others must leave visible for it to count.
 MIN_VISIBLE = 0.6
 MAX_TRIES = 20
+# Mean difference of an object's two colours, of 255.
+MIN_CONTRAST = 60
+# Objects stand upright, but for this angle at most either way, in radians.
+MAX_TURN = 0.3
+# Side of the part of a photograph that becomes the background, as a share of the largest that fits: smooth enough for
+# objects to stand out.
+ZOOM = (0.08, 0.3)
 
 Points = list[tuple[float, float]]
 
@@ -32,11 +41,14 @@ class Scene(NamedTuple):
     masks: np.ndarray
 
 
-def _regular(corners: int, inner: float | None = None) -> Points:
-    """A polygon within the unit circle, or a star whose notches are ``inner`` away from the middle."""
+def _regular(corners: int, inner: float | None = None, first: float = -math.pi / 2) -> Points:
+    """A polygon within the unit circle, or a star whose notches are ``inner`` away from the middle.
+
+    The first corner is at an angle of ``first``: straight up.
+    """
     radii = [1.0] if inner is None else [1.0, inner]
     count = corners * len(radii)
-    angles = [2 * math.pi * index / count for index in range(count)]
+    angles = [first + 2 * math.pi * index / count for index in range(count)]
     return [
         (radii[index % len(radii)] * math.cos(angle), radii[index % len(radii)] * math.sin(angle))
         for index, angle in enumerate(angles)
@@ -61,7 +73,7 @@ def _half_disc() -> Points:
 OUTLINES: dict[str, Callable[[], tuple[Points, Points]]] = {
     'disc': lambda: (_regular(40), []),
     'ring': lambda: (_regular(40), [(0.55 * x, 0.55 * y) for x, y in _regular(40)]),
-    'square': lambda: (_regular(4), []),
+    'square': lambda: (_regular(4, first=math.pi / 4), []),
     'triangle': lambda: (_regular(3), []),
     'star': lambda: (_regular(5, inner=0.42), []),
     'cross': lambda: (_cross(), []),
@@ -109,12 +121,12 @@ def paint_scene(
     size: tuple[int, int],
     classes: Sequence[int],
     rng: np.random.Generator,
-    radii: tuple[float, float] = (0.12, 0.24),
+    radii: tuple[float, float] = (0.14, 0.27),
 ) -> Scene:
     """Paints objects on a crop of a photograph.
 
-    An object is filled with a random colour over a shade of another photograph, so that neither colour nor texture
-    tells its class. One that would hide too much of another, or find no place, is left out.
+    An object has the outline and the pattern of its class, in two random colours: colour does not tell its class. One
+    that would hide too much of another, or find no place, is left out.
 
     Args:
         photographs: To choose from.
@@ -136,14 +148,16 @@ def paint_scene(
             radius = shorter * rng.uniform(*radii)
             # A sixth of the radius may stand out of the image.
             centre = tuple(rng.uniform(0.85 * radius, side - 0.85 * radius) for side in size[::-1])
-            cover = object_mask(CLASSES[kind], size, (centre[0], centre[1]), radius, rng.uniform(0, 2 * math.pi))
+            cover = object_mask(CLASSES[kind], size, (centre[0], centre[1]), radius, rng.uniform(-MAX_TURN, MAX_TURN))
             mask = cover >= 0.5
             seen = [(other & ~mask).sum() for other in masks]
             if all(count >= MIN_VISIBLE * area for count, area in zip(seen, areas, strict=True)):
                 break
         else:
             continue
-        filling = 0.2 * _random_crop(photographs, size, rng) + 0.8 * rng.uniform(0, 255, size=3)
+        pattern = paint_pattern(kind, size, (centre[0], centre[1]), rng)[..., None]
+        first, second = _two_colours(rng)
+        filling = first + pattern * (second - first)
         image = image + cover[..., None] * (filling - image)
         masks = [other & ~mask for other in masks] + [mask]
         areas.append(int(mask.sum()))
@@ -152,11 +166,19 @@ def paint_scene(
     return Scene(pixels, painted, np.stack(masks) if masks else np.zeros((0, *size), dtype=bool))
 
 
+def _two_colours(rng: np.random.Generator) -> np.ndarray:
+    """(2, 3), 0 to 255: two that can be told apart."""
+    while True:
+        colours = rng.uniform(0, 255, size=(2, 3))
+        if np.abs(colours[0] - colours[1]).mean() > MIN_CONTRAST:
+            return colours
+
+
 def _random_crop(photographs: Sequence[Image.Image], size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A crop of half a photograph's side and more, flipped or not, at the wanted size."""
+    """A small part of a photograph, flipped or not, at the wanted size."""
     photograph = photographs[int(rng.integers(len(photographs)))]
     height, width = size
-    scale = rng.uniform(0.5, 1.0) * min(photograph.height / height, photograph.width / width)
+    scale = rng.uniform(*ZOOM) * min(photograph.height / height, photograph.width / width)
     crop = (max(1, int(width * scale)), max(1, int(height * scale)))
     left = int(rng.integers(photograph.width - crop[0] + 1))
     top = int(rng.integers(photograph.height - crop[1] + 1))

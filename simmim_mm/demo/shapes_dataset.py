@@ -14,21 +14,23 @@ from simmim_mm.demo.photographs import HELD_OUT, LONGEST_SIDE, TRAINING, photogr
 from simmim_mm.demo.shapes import CLASSES, Scene, paint_scene
 from simmim_mm.progress import track
 
-OBJECT_SIZE = (64, 64)
-SCENE_SIZE = (96, 128)
+OBJECT_SIZE = (48, 48)
+SCENE_SIZE = (72, 96)
 MAX_OBJECTS = 5
 # Of the width of each photograph: what is left of it is for training.
 TRAINING_SHARE = 0.6
+# Written last, so that a folder which has it is whole.
+DESCRIPTION = 'shapes.json'
 
 
 class Counts(NamedTuple):
     """Number of images of each part: per class for objects."""
 
-    unlabelled: int = 2400
+    unlabelled: int = 6000
     train_objects: int = 100
-    val_objects: int = 50
+    val_objects: int = 100
     train_scenes: int = 200
-    val_scenes: int = 60
+    val_scenes: int = 80
 
 
 def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None) -> dict[str, int]:
@@ -41,6 +43,7 @@ def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None
         scenes/images/{train,val}/*.jpg                  up to five objects an image
         scenes/annotations/{train,val}.json              boxes and masks as COCO has them: detection
         scenes/labels/{train,val}/*.png                  ADE20K's form, 0 is background: segmentation
+        shapes.json                                      seed, and number of images of each part
 
     Args:
         folder: Files there are overwritten.
@@ -59,6 +62,7 @@ def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f'{name}={value!r} of the shapes data set must be a whole number from 0')
     root = Path(folder)
+    (root / DESCRIPTION).unlink(missing_ok=True)
     training, held_out = _open_parts([*(name for names in TRAINING.values() for name in names), *HELD_OUT])
     jobs: list[tuple[str, int]] = [
         *(('unlabelled', index) for index in range(counts.unlabelled)),
@@ -88,7 +92,9 @@ def make_shapes_dataset(folder: str, seed: int = 0, counts: Counts | None = None
         path = root / 'scenes' / 'annotations' / f'{part}.json'
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    return {part: sum(kind == part for kind, _ in jobs) for part in parts}
+    written = {part: sum(kind == part for kind, _ in jobs) for part in parts}
+    (root / DESCRIPTION).write_text(json.dumps({'seed': seed, 'images': written}))
+    return written
 
 
 def _objects(counts: Counts) -> dict[str, int]:
@@ -117,7 +123,7 @@ def _draw(
 ) -> Scene:
     if single:
         drawn = int(rng.integers(len(CLASSES)))
-        return paint_scene(photographs, OBJECT_SIZE, [drawn if label is None else label], rng, radii=(0.22, 0.42))
+        return paint_scene(photographs, OBJECT_SIZE, [drawn if label is None else label], rng, radii=(0.26, 0.42))
     kinds = rng.integers(len(CLASSES), size=int(rng.integers(1, MAX_OBJECTS + 1)))
     return paint_scene(photographs, SCENE_SIZE, kinds.tolist(), rng)
 

@@ -7,7 +7,7 @@ import inspect
 import math
 
 import pytest
-from test_registry import CLASSES, REGISTRIES, minimal_arguments  # noqa: F401  (a fixture)
+from test_registry import CLASSES, REGISTRIES, minimal_arguments, shard_folder  # noqa: F401  (fixtures)
 
 VALUES = {
     'an object': object(),
@@ -58,6 +58,8 @@ ACCEPTED = {
     'SaliencyMask.temperature': {'zero'},  # the highest scores and nothing else
     'SemanticMask.background': {'a negative number', 'None', 'an empty list'},  # a label as any other; none
     'SemanticMask.labels': {'a string'},  # the name of a map, looked for in the samples
+    'ShardedImages.max_unreadable': {'zero'},  # none may
+    'ShardedImages.pipeline': {'an empty list'},  # what the data set knows of a sample, untouched
     'TokenMasker.stem': {'a string'},  # a path, looked for in attach
     'UnlabelledImages.max_unreadable': {'zero'},  # none may
     'UnlabelledImages.pipeline': {'an empty list'},  # what the data set knows of a sample, untouched

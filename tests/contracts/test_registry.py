@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import tarfile
 from pathlib import Path
 
 import mmengine.registry
@@ -30,11 +31,21 @@ def _optimizer():
 
 
 @pytest.fixture
-def minimal_arguments(tiny_swin, image_folder, colour_file, teacher):
+def shard_folder(tmp_path):
+    """A shard with one image."""
+    (tmp_path / 'shards').mkdir()
+    with tarfile.open(tmp_path / 'shards' / '0.tar', 'w') as tar:
+        tar.addfile(tarfile.TarInfo('0.jpg'))
+    return str(tmp_path / 'shards')
+
+
+@pytest.fixture
+def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folder):
     """The least that each registered class is built from. A new class needs a row."""
     return {
         # DATASETS, DATA_SAMPLERS
         'HostImages': lambda: dict(dataset=dict(type='simmim_mm.UnlabelledImages', data_root=image_folder(1))),
+        'ShardedImages': lambda: dict(data_root=shard_folder),
         'UnlabelledImages': lambda: dict(data_root=image_folder(1)),
         'FewLabels': lambda: dict(
             dataset=dict(type='mmpretrain.CustomDataset', data_root=str(Path(image_folder(2, 'a/b')).parent)), share=0.5

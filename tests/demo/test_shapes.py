@@ -33,7 +33,7 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_the_same_seed_gives_the_same_files_and_another_one_others(shapes, tmp_path):
     first = hashes(shapes)
-    assert len(first) == 4 + 16 + 8 + 2 * (6 + 3) + 2
+    assert len(first) == 4 + 16 + 8 + 2 * (6 + 3) + 3
     make_shapes_dataset(str(tmp_path / 'again'), seed=3, counts=COUNTS)
     assert hashes(tmp_path / 'again') == first
     make_shapes_dataset(str(tmp_path / 'other'), seed=4, counts=COUNTS)
@@ -57,7 +57,7 @@ def test_the_annotations_agree_with_the_label_maps(shapes, part):
     total = 0
     for image in coco.dataset['images']:
         pixels = np.asarray(Image.open(shapes / 'scenes' / 'images' / part / image['file_name']))
-        assert pixels.shape == (image['height'], image['width'], 3) == (96, 128, 3)
+        assert pixels.shape == (image['height'], image['width'], 3) == (72, 96, 3)
         labels = np.asarray(Image.open(shapes / 'scenes' / 'labels' / part / image['file_name'].replace('jpg', 'png')))
         assert labels.dtype == np.uint8
         painted = np.zeros_like(labels)

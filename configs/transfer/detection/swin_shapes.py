@@ -11,22 +11,27 @@ _base_ = 'mask_rcnn_swin_base_coco.py'
 
 classes = ('disc', 'ring', 'square', 'triangle', 'star', 'cross', 'hexagon', 'half_disc')
 
+scratch = [
+    dict(type='TruncNormal', layer='Linear', std=0.08, bias=0.0),  # see classification/swin_shapes.py
+    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+]
+
 model = dict(
-    data_preprocessor=dict(pad_size_divisor=16),
+    data_preprocessor=dict(pad_size_divisor=8),
     backbone=dict(
-        arch=dict(_delete_=True, embed_dims=48, depths=[2, 2, 4], num_heads=[2, 4, 8]),
-        img_size=64,
-        window_size=4,
-        out_indices=(0, 1, 2),
+        arch=dict(_delete_=True, embed_dims=48, depths=[2, 4], num_heads=[2, 4]),
+        img_size=48,
+        window_size=6,
+        out_indices=(0, 1),
         drop_path_rate=0.0,
-        init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0', 'norm1']),
+        init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0'], scratch=scratch),
     ),
-    neck=dict(in_channels=[48, 96, 192], out_channels=64, num_outs=3),
-    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[4], strides=[4, 8, 16])),
+    neck=dict(in_channels=[48, 96], out_channels=64, num_outs=2),
+    rpn_head=dict(in_channels=64, feat_channels=64, anchor_generator=dict(scales=[5], strides=[4, 8])),
     roi_head=dict(
-        bbox_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8, 16], finest_scale=16),
+        bbox_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8], finest_scale=16),
         bbox_head=dict(in_channels=64, fc_out_channels=256, num_classes=8),
-        mask_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8, 16], finest_scale=16),
+        mask_roi_extractor=dict(out_channels=64, featmap_strides=[4, 8], finest_scale=16),
         mask_head=dict(num_convs=2, in_channels=64, conv_out_channels=64, num_classes=8),
     ),
     train_cfg=dict(
@@ -45,6 +50,7 @@ train_dataloader = dict(
         data_root='data/shapes/scenes',
         ann_file='annotations/train.json',
         data_prefix=dict(img='images/train/'),
+        indices=80,
         metainfo=dict(classes=classes),
         filter_cfg=dict(min_size=8),
         pipeline=[
@@ -64,7 +70,7 @@ val_dataloader = dict(
         metainfo=dict(classes=classes),
         pipeline=[
             dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=(128, 96), keep_ratio=True),  # their own size
+            dict(type='Resize', scale=(96, 72), keep_ratio=True),  # their own size
             dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
             dict(
                 type='PackDetInputs',

@@ -10,23 +10,26 @@ Result:   see docs/finetuning.md
 _base_ = 'upernet_swin_base_ade20k.py'
 
 classes = ('background', 'disc', 'ring', 'square', 'triangle', 'star', 'cross', 'hexagon', 'half_disc')
-crop_size = (96, 128)
+crop_size = (72, 96)
 norm_cfg = dict(type='BN', requires_grad=True)
+
+scratch = [
+    dict(type='TruncNormal', layer='Linear', std=0.08, bias=0.0),  # see classification/swin_shapes.py
+    dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
+]
 
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(
-        arch=dict(_delete_=True, embed_dims=48, depths=[2, 2, 4], num_heads=[2, 4, 8]),
-        img_size=64,
-        window_size=4,
-        out_indices=(0, 1, 2),
+        arch=dict(_delete_=True, embed_dims=48, depths=[2, 4], num_heads=[2, 4]),
+        img_size=48,
+        window_size=6,
+        out_indices=(0, 1),
         drop_path_rate=0.0,
-        init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0', 'norm1']),
+        init_cfg=dict(checkpoint='work_dirs/shapes_backbone.pth', new=['norm0'], scratch=scratch),
     ),
-    decode_head=dict(
-        in_channels=[48, 96, 192], in_index=[0, 1, 2], channels=64, num_classes=len(classes), norm_cfg=norm_cfg
-    ),
-    auxiliary_head=dict(in_channels=192, channels=32, num_classes=len(classes), norm_cfg=norm_cfg),
+    decode_head=dict(in_channels=[48, 96], in_index=[0, 1], channels=64, num_classes=len(classes), norm_cfg=norm_cfg),
+    auxiliary_head=dict(in_channels=96, in_index=1, channels=32, num_classes=len(classes), norm_cfg=norm_cfg),
 )
 
 train_dataloader = dict(
@@ -36,6 +39,7 @@ train_dataloader = dict(
         type='BaseSegDataset',
         data_root='data/shapes/scenes',
         data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
+        indices=80,
         metainfo=dict(classes=classes),
         pipeline=[
             dict(type='LoadImageFromFile'),

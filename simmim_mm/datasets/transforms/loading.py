@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -14,6 +16,9 @@ from simmim_mm.datasets.transforms.conversion import to_channels, to_depth
 from simmim_mm.datasets.transforms.photographs import read_photograph
 from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, UnreadableImageError
 from simmim_mm.registry import TRANSFORMS
+
+# Of pipes, opening is not to wait for who writes to them; on Windows, bytes are not to be taken for text.
+READ = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
 
 __all__ = ['ImageSettingError', 'LoadImage', 'UnreadableImageError', 'check_channels_option']
 
@@ -42,6 +47,7 @@ class LoadImage(BaseTransform):
 
     JPEG, PNG, WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the first. A camera's rotation (EXIF)
     is applied. Pages of a TIFF file that are not in colour are bands. Whole files only: a truncated file is unreadable.
+    Where the sample has ``img_part`` (file, offset, size in bytes), that part of another file is read.
 
     Adds ``img`` ((H, W, C) uint8 or float32; RGB if C is 3), ``img_shape`` and ``ori_shape`` ((H, W)), and
     ``grey_repeated`` (bool) and ``stored_type`` (NumPy's name of the type that the file's values had).
@@ -97,8 +103,35 @@ class LoadImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Reads one image."""
+        return self.unpack(results, self.fetch(results))
+
+    def fetch(self, results: dict) -> bytes:
+        """The content of a sample's file."""
         path = results['img_path']
-        stored, stored_type = self._read(path)
+        file_name, offset, size = results.get('img_part', (path, 0, -1))
+        with _unreadable(path):
+            descriptor = os.open(file_name, READ)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
+                    raise UnreadableImageError(path, 'no regular file')
+                data = _read_part(descriptor, offset, status.st_size if size < 0 else size)
+            finally:
+                os.close(descriptor)
+            if size > len(data):
+                raise UnreadableImageError(path, 'the file that it is a part of is cut off')
+            return data
+
+    def unpack(self, results: dict, data: bytes) -> dict:
+        """Makes the image of a file's content.
+
+        Args:
+            results: The sample, with ``img_path``.
+            data: The content.
+        """
+        path = results['img_path']
+        with _unreadable(path):
+            stored, stored_type = self._read(data, path)
         image = to_channels(stored, self.channels, self.grey, path)
         results['img'] = np.ascontiguousarray(image)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -106,32 +139,46 @@ class LoadImage(BaseTransform):
         results['stored_type'] = stored_type
         return results
 
-    def _read(self, path: str) -> tuple[Stored, str]:
+    def _read(self, data: bytes, path: str) -> tuple[Stored, str]:
         photographic, eight_bit = self.channels in (1, 3), self.depth == 'uint8'
-        try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # reading a pipe would wait for ever
-                raise UnreadableImageError(path, 'no regular file')
-            with open(path, 'rb') as file:
-                data = file.read()
-            stored: Stored | None = None
-            if data.startswith(arrays.MAGIC):
-                stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
-            elif data.startswith(tiff.MAGICS):
-                stored = tiff.read_tiff(data, path, photographic, eight_bit)
-            if stored is None:
-                stored = read_photograph(data, photographic, eight_bit)
-            values = to_depth(stored.values, self.depth, path, self.nan_value)
-            return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
-        except (UnreadableImageError, ImageSettingError):
-            raise
-        except UnidentifiedImageError as error:
-            raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
-        except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
+        stored: Stored | None = None
+        if data.startswith(arrays.MAGIC):
+            stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
+        elif data.startswith(tiff.MAGICS):
+            stored = tiff.read_tiff(data, path, photographic, eight_bit)
+        if stored is None:
+            stored = read_photograph(data, photographic, eight_bit)
+        values = to_depth(stored.values, self.depth, path, self.nan_value)
+        return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(channels={self.channels}, grey={self.grey!r}, depth={self.depth!r}, '
             f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value})'
         )
+
+
+def _read_part(descriptor: int, offset: int, size: int) -> bytes:
+    if offset:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+    data = os.read(descriptor, size)
+    while 0 < len(data) < size:  # one call reads 2 GB at most
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
+    return data
+
+
+@contextmanager
+def _unreadable(path: str) -> Iterator[None]:
+    """Gives whatever goes wrong with a file one type."""
+    try:
+        yield
+    except (UnreadableImageError, ImageSettingError):
+        raise
+    except UnidentifiedImageError as error:
+        raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
+    except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -23,13 +24,7 @@ class PackMaskedImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Packs one sample."""
-        image = results['img']
-        if image.dtype not in (np.uint8, np.float32) or image.ndim != 3:
-            raise ValueError(
-                f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes '
-                "(H, W, C) uint8 or float32; read files with dict(type='LoadImage', depth='stored'), and normalise on "
-                'the device, with mean and std of the data_preprocessor'
-            )
+        image = check_packable(results['img'])
         packed = {'inputs': torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))}
         for key in MASK_KEYS:
             if key in results:
@@ -39,3 +34,39 @@ class PackMaskedImage(BaseTransform):
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}()'
+
+
+def check_packable(image: np.ndarray) -> np.ndarray:
+    """Checks the image of a sample that is to be packed.
+
+    Args:
+        image: What the pipeline made.
+
+    Returns:
+        The image.
+
+    Raises:
+        ValueError: If it is of another type or shape than (H, W, C) uint8 or float32.
+    """
+    if image.dtype not in (np.uint8, np.float32) or image.ndim != 3:
+        raise ValueError(
+            f'an image of shape {image.shape} and type {image.dtype} reached PackMaskedImage, which takes '
+            "(H, W, C) uint8 or float32; read files with dict(type='LoadImage', depth='stored'), and normalise on "
+            'the device, with mean and std of the data_preprocessor'
+        )
+    return image
+
+
+def channels_first(image: np.ndarray, out: np.ndarray) -> None:
+    """Writes an image with its channels in front.
+
+    Args:
+        image: (H, W, C), mirrored views included.
+        out: (C, H, W) of the same type, which is written to.
+    """
+    if image.dtype != np.uint8 or image.shape[2] != 3 or min(out.shape) == 0:
+        out[...] = image.transpose(2, 0, 1)
+        return
+    if image.strides[1] < 0:  # NumPy copies a mirrored view value by value
+        image = cv2.flip(image[:, ::-1], 1)
+    cv2.split(image, list(out))

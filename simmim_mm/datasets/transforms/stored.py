@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+# Orientations of EXIF that swap height and width.
+SIDEWAYS = (5, 6, 7, 8)
+
 
 def printable(text: str) -> str:
     """A text on one line, with line breaks and what is not Unicode escaped."""
@@ -57,13 +60,34 @@ def turn(values: np.ndarray, orientation: int | None) -> np.ndarray:
     Returns:
         (H, W, ...) or (W, H, ...), the right way up.
     """
-    if orientation in (5, 6, 7, 8):
+    if orientation in SIDEWAYS:
         values = values.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         values = values[:, ::-1]
     if orientation in (3, 4, 7, 8):
         values = values[::-1]
     return values
+
+
+def stored_box(
+    box: tuple[int, int, int, int], image_hw: tuple[int, int], orientation: int | None
+) -> tuple[int, int, int, int]:
+    """Where a box of the image that :func:`turn` gives lies in the stored one.
+
+    Args:
+        box: (top, left, height, width) in the image the right way up.
+        image_hw: (H, W) of that image.
+        orientation: See :func:`turn`.
+
+    Returns:
+        (top, left, height, width) in the image as stored.
+    """
+    top, left, height, width = box
+    if orientation in (3, 4, 7, 8):
+        top = image_hw[0] - top - height
+    if orientation in (2, 3, 6, 7):
+        left = image_hw[1] - left - width
+    return (left, top, width, height) if orientation in SIDEWAYS else (top, left, height, width)
 
 
 def check_pixels(height: int, width: int) -> None:
