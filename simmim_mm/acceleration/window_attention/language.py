@@ -1,4 +1,4 @@
-"""Triton's language where it is installed. Elsewhere kernels are functions that nobody calls, and import all the same."""
+"""Triton's language where it is installed. Elsewhere kernels import all the same, and nobody calls them."""
 
 from __future__ import annotations
 
