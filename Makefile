@@ -4,6 +4,8 @@ VENV ?= .venv
 PYTHON ?= $(VENV)/bin/python
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+# Processes that share the tests: auto is one for each core. 0 is none, quicker for a single test.
+PYTEST_JOBS ?= auto
 
 SETUP = $(PYTHON3) dev/setup_env.py --venv '$(VENV)'
 
@@ -13,7 +15,7 @@ SETUP = $(PYTHON3) dev/setup_env.py --venv '$(VENV)'
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  VENV=PATH (default .venv)  PYTHON3=COMMAND  DEMO_ARGS=...  PYTEST_ARGS=...'
+	@echo '  VENV=PATH (default .venv)  PYTHON3=COMMAND  DEMO_ARGS=...  PYTEST_ARGS=...  PYTEST_JOBS=auto'
 
 demo:  ## pre-train a tiny model on a few pictures and show what it reconstructs
 	@$(SETUP) demo
@@ -21,7 +23,7 @@ demo:  ## pre-train a tiny model on a few pictures and show what it reconstructs
 
 test:  ## run the tests (the first time compiles the operators of mmcv: minutes)
 	@$(SETUP) test
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -n $(PYTEST_JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check:  ## lint, formatting, types, spelling, shell syntax
 	@$(SETUP) check

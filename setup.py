@@ -46,6 +46,7 @@ EXTRAS = {
 }
 EXTRAS['test'] = [
     'pytest',
+    'pytest-xdist',
     'hypothesis',
     'tensorboard',
     "triton>=3.0; platform_system == 'Linux'",  # its interpreter runs our kernels without a GPU

@@ -24,6 +24,9 @@ class MyTransform(BaseTransform):
     def transform(self, results):
         return results
 
+    def __repr__(self):
+        return f'{type(self).__name__}()'  # names of tests must be the same in all processes
+
 
 class MyCrop(MyTransform):
     """Follows maps, it says."""
