@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure what pre-training gains on painted shapes: paint, pre-train, export, fine-tune from both starts, print a table."""
+"""Measure what pre-training gains on painted shapes: paint, pre-train, export, fine-tune from both starts, compare."""
 
 import argparse
 from pathlib import Path

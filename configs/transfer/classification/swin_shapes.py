@@ -11,7 +11,7 @@ Result:   see docs/finetuning.md
 
 _base_ = 'swin_base_w6_192px_from_100e.py'
 
-# Random weights, to compare with: at these widths, the usual 0.02 would leave the first hundred iterations without effect.
+# Random weights, to compare with. At these widths, the usual 0.02 would make the first hundred iterations idle.
 scratch = [
     dict(type='TruncNormal', layer='Linear', std=0.08, bias=0.0),
     dict(type='Constant', layer='LayerNorm', val=1.0, bias=0.0),
