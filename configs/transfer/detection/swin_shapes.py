@@ -105,3 +105,4 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1),
 )
+work_dir = 'work_dirs/shapes_detection'  # the three configs have one name

@@ -80,3 +80,4 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(interval=400, max_keep_ckpts=1, save_best=None),
 )
+work_dir = 'work_dirs/shapes_segmentation'  # the three configs have one name
