@@ -1,4 +1,4 @@
-"""SimMIM on painted shapes, in a quarter of an hour on two CPU cores: what configs/transfer/*/swin_shapes.py start from.
+"""SimMIM on painted shapes, in half an hour on two CPU cores: what configs/transfer/*/swin_shapes.py start from.
 
 Data:     python tools/make_shapes_dataset.py data/shapes
 Run:      python tools/train.py configs/demo/shapes.py
