@@ -52,6 +52,7 @@ train_dataloader = dict(
     drop_last=True,
     sampler=dict(type='SeededSampler', shuffle=True),
     collate_fn=dict(type='simmim_mm.stack_samples'),
+    worker_init_fn=dict(type='simmim_mm.start_worker'),
     dataset=dict(
         type='UnlabelledImages',
         data_root='data/imagenet/train',
@@ -92,15 +93,18 @@ auto_scale_lr = dict(base_batch_size=2048, enable=False)
 # Same loss and gradients, cheaper steps: docs/acceleration.md. 'off' is the plain path.
 acceleration = dict(preset='exact')
 
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100)
+train_cfg = dict(type='ResumableEpochLoop', max_epochs=100)
 
 default_hooks = dict(
     runtime_info=dict(type='RuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
-    checkpoint=dict(type='CheckpointHook', interval=10, max_keep_ckpts=3),
+    # Every 10 epochs, and latest.pth every 500 iterations: docs/resuming.md.
+    checkpoint=dict(type='SafeCheckpointHook', interval=10, max_keep_ckpts=3, rolling_interval=500),
     sampler_seed=dict(type='DistSamplerSeedHook'),
+    iteration_seed=dict(type='IterationSeedHook'),
+    preemption=dict(type='PreemptionHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

@@ -8,6 +8,7 @@ from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, sam
 from simmim_mm.datasets.sampler import InfiniteSeededSampler, SeededSampler
 from simmim_mm.datasets.sharded import ShardedImages
 from simmim_mm.datasets.unlabelled import TooManyUnreadableImagesError, UnlabelledImages
+from simmim_mm.datasets.workers import start_worker
 
 __all__ = [
     'FewLabels',
@@ -22,5 +23,6 @@ __all__ = [
     'sample_facts',
     'sample_rng',
     'stack_samples',
+    'start_worker',
     'transforms',
 ]

@@ -48,10 +48,20 @@ class SeededSampler(DefaultSampler):
         super().__init__(*args, **kwargs)
         check_seed(self.seed)
         self.pace: Pace | None = None
+        self._num_skipped = 0
+
+    def start_at(self, position: int) -> None:
+        """Lets epochs begin later, as that does in which a run is resumed.
+
+        Args:
+            position: Number of indices of the epoch that this process has used before; 0 for whole epochs.
+        """
+        self._num_skipped = position
 
     def __iter__(self) -> Iterator[int]:
         """Yields this process's share of the epoch's indices."""
-        for position, index in enumerate(super().__iter__()):
+        positions = enumerate(super().__iter__())
+        for position, index in itertools.islice(positions, self._num_skipped, None):
             moment = None if self.pace is None else self.pace.moment(self.epoch, position)
             yield SampleIndex(index, self.seed, self.epoch, moment=moment)
 
@@ -68,7 +78,6 @@ class InfiniteSeededSampler(SeededSampler):
         super().__init__(*args, **kwargs)
         if not len(self.dataset):
             raise ValueError('InfiniteSeededSampler has nothing to sample from: the data set is empty')
-        self._num_skipped = 0
 
     def __iter__(self) -> Iterator[int]:
         """Yields this process's share of the endless stream of all epochs' indices."""

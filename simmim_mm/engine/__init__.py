@@ -1,7 +1,16 @@
 """Optimisation, schedules, hooks and launching."""
 
-from simmim_mm.engine.hooks import AccelerationHook, ReconstructionHook, SampleProgressHook, UnreadableImagesHook
+from simmim_mm.engine.hooks import (
+    AccelerationHook,
+    IterationSeedHook,
+    PreemptionHook,
+    ReconstructionHook,
+    SafeCheckpointHook,
+    SampleProgressHook,
+    UnreadableImagesHook,
+)
 from simmim_mm.engine.layer_decay import LayerDecayConstructor
+from simmim_mm.engine.loops import ResumableEpochLoop
 from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
 from simmim_mm.engine.pretrained import CheckedPretrained
@@ -11,10 +20,14 @@ __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'IterationSeedHook',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',
     'PrecisionOptimWrapper',
+    'PreemptionHook',
     'ReconstructionHook',
+    'ResumableEpochLoop',
+    'SafeCheckpointHook',
     'SampleProgressHook',
     'UnreadableImagesHook',
 ]

@@ -16,7 +16,7 @@ from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
 from simmim_mm.engine.image_check import warn_of_unlikely_images
-from simmim_mm.engine.preflight import forget_missing_resume, prepare
+from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
@@ -52,7 +52,7 @@ def train(cfg: Config) -> Runner:
     Raises:
         ValueError: If the training images do not fill one batch, or settings of sampler or validation cannot work.
     """
-    forget_missing_resume(cfg)
+    find_resumed(cfg)
     runner = build_runner(cfg)
     loader = runner.train_dataloader
     if len(loader) == 0:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -13,13 +12,16 @@ from mmengine.runner import Runner
 from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.hooks import SampleProgressHook
+from simmim_mm.engine.newest import newest_checkpoint
 from simmim_mm.models import SimMIM
 
 
-def forget_missing_resume(cfg: Config) -> None:
-    """Starts a run anew that is to go on from the newest checkpoint of a work dir which has none."""
-    last = os.path.join(cfg.get('work_dir') or '.', 'last_checkpoint')
-    if cfg.get('resume') and not cfg.get('load_from') and not os.path.isfile(last):
+def find_resumed(cfg: Config) -> None:
+    """Names the checkpoint that a resumed run goes on from; without any, the run starts from the beginning."""
+    if not cfg.get('resume') or cfg.get('load_from'):
+        return
+    cfg.load_from = newest_checkpoint(cfg.get('work_dir') or '.')
+    if cfg.load_from is None:
         print_log(f'Nothing to resume in {cfg.work_dir}: the run starts from the beginning', logger=None)
         cfg.resume = False
 

@@ -10,9 +10,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from simmim_mm.atomic import write_atomically
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.checks import check_weights, expected_weights
-from simmim_mm.transfer.files import Source, read_weights, save_tensors, write_atomically
+from simmim_mm.transfer.files import Source, read_weights, save_tensors
 from simmim_mm.transfer.identify import describe_keys
 from simmim_mm.transfer.infer import infer_backbone
 from simmim_mm.transfer.keys import FORMAT_NAMES

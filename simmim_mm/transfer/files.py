@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,36 +62,6 @@ def read_weights(path: str, allow_pickle: bool = False) -> Source:
     if not isinstance(meta, dict):
         meta = _read_json(beside) if beside.is_file() and path.endswith(('.safetensors', '.bin')) else {}
     return Source(path, weights, meta)
-
-
-def write_atomically(path: str | Path, write: Callable[[str], None], ending: str = '') -> None:
-    """Writes a file beside its place first, so that whatever happens, no half of it is found there.
-
-    Args:
-        path: The file.
-        write: Writes the file of the name that it is given.
-        ending: Of the name that is written to, where that matters.
-
-    Raises:
-        ValueError: If it cannot be written there.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise ValueError(f'{str(path)!r} is a folder; name the file to write')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f'{path.stem}-draft-', suffix=ending or '.draft')
-    except OSError as error:
-        raise ValueError(f'{str(path)!r} cannot be written: {error.strerror}') from error
-    os.close(handle)
-    try:
-        write(draft)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(draft, 0o666 & ~umask)  # mkstemp's are for the owner alone
-        os.replace(draft, path)
-    finally:
-        Path(draft).unlink(missing_ok=True)
 
 
 def save_tensors(weights: Mapping[str, Tensor], path: str, file_format: str) -> None:

@@ -14,7 +14,7 @@ from simmim_mm.compat import HostPackageError  # noqa: F401  (patches are in pla
 from simmim_mm.engine import CosineWithWarmupLR, SampleProgressHook
 from simmim_mm.engine.config import load_config
 from simmim_mm.engine.launch import train
-from simmim_mm.engine.preflight import forget_missing_resume
+from simmim_mm.engine.preflight import find_resumed
 from simmim_mm.engine.schedulers import cosine_with_warmup
 from simmim_mm.registry import MODELS
 
@@ -74,16 +74,17 @@ def test_a_size_that_the_model_was_not_tried_at_is_said(config, caplog, monkeypa
 
 
 def test_nothing_to_resume_is_a_new_run(config, tmp_path, capsys):
-    """Said plainly; a work dir with a checkpoint is left to MMEngine."""
+    """Said plainly."""
     cfg = config(resume=True)
-    forget_missing_resume(cfg)
+    find_resumed(cfg)
     assert cfg.resume is False
     assert 'Nothing to resume in' in capsys.readouterr().out
     (tmp_path / 'run').mkdir()
-    (tmp_path / 'run' / 'last_checkpoint').write_text('x')
+    torch.save({}, tmp_path / 'run' / 'epoch_1.pth')
     cfg = config(resume=True)
-    forget_missing_resume(cfg)
+    find_resumed(cfg)
     assert cfg.resume is True
+    assert cfg.load_from == str(tmp_path / 'run' / 'epoch_1.pth')
 
 
 class Rates(Hook):

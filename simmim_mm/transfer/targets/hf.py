@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simmim_mm.transfer.files import save_tensors, write_atomically
+from simmim_mm.atomic import write_atomically
+from simmim_mm.transfer.files import save_tensors
 from simmim_mm.transfer.recognise import translate_back
 from simmim_mm.transfer.targets.base import (
     Target,

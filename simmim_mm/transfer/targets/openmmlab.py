@@ -11,10 +11,10 @@ import torch
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
+from simmim_mm.atomic import write_atomically
 from simmim_mm.models.outputs import last_map
 from simmim_mm.models.stems import find_stem
 from simmim_mm.registry import MODELS
-from simmim_mm.transfer.files import write_atomically
 from simmim_mm.transfer.targets.base import Target, image_hw, mlp_ratio, one_window
 
 _DISTRIBUTIONS = {'mmdet': 'onedl-mmdetection', 'mmseg': 'onedl-mmsegmentation'}

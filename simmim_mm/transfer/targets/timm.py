@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from simmim_mm.transfer.files import save_tensors, write_atomically
+from simmim_mm.atomic import write_atomically
+from simmim_mm.transfer.files import save_tensors
 from simmim_mm.transfer.recognise import translate_back
 from simmim_mm.transfer.targets.base import Target, check_windows_fit, image_hw, mlp_ratio, swin_windows
 

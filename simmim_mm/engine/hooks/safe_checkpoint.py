@@ -1,0 +1,136 @@
+"""Checkpoints that survive what happens to machines."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine import dist
+from mmengine.fileio import LocalBackend, get_file_backend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from simmim_mm.atomic import write_atomically
+from simmim_mm.options import check_whole
+from simmim_mm.registry import HOOKS
+
+ROLLING = 'latest.pth'
+
+
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's ``LocalBackend``, of which files are whole or not there."""
+
+    def put(self, obj: Any, filepath: Any) -> None:
+        """Writes a file beside its place and then puts it there.
+
+        Args:
+            obj: The content, bytes.
+            filepath: The file.
+
+        Raises:
+            RuntimeError: If the disk is full; what was there before still is.
+        """
+        try:
+            write_atomically(filepath, lambda draft: Path(draft).write_bytes(obj))  # type: ignore[arg-type]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            raise RuntimeError(
+                f'{str(filepath)!r} could not be written: {error.strerror}. It needs {len(obj) / 2**20:.0f} MiB; the '
+                'checkpoints before it are whole. Make room, or keep fewer of them '
+                '(default_hooks.checkpoint.max_keep_ckpts), and run the same command again with --resume'
+            ) from error
+
+    def put_text(self, obj: str, filepath: Any, encoding: str = 'utf-8') -> None:
+        """Writes a text; see :meth:`put`."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('simmim_mm.atomic', AtomicLocalBackend, force=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook``, of which a run that is killed at any moment loses nothing that was saved.
+
+    - A checkpoint is written beside its place and then moved there. Each of its parts has a checksum (CRC-32, of
+      PyTorch's file format), which ``--resume`` looks at.
+    - Older ones are removed after the new one is there; the host removes them before.
+    - ``latest.pth`` is written every few iterations, in the middle of epochs too, and takes its own place.
+
+    Args:
+        rolling_interval: Iterations between two writings of ``latest.pth``; None for none.
+        **kwargs: Arguments of ``CheckpointHook``.
+
+    Raises:
+        ValueError: If ``rolling_interval`` is no whole number from 1.
+    """
+
+    def __init__(self, *args: Any, rolling_interval: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if rolling_interval is not None:
+            check_whole(rolling_interval, 'rolling_interval', 'default_hooks.checkpoint')
+        self.rolling_interval = rolling_interval
+        self._due = False
+        self._outdated: list[tuple[Callable[[Any], None], Any]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Finds out where checkpoints go; on local disks they are written safely."""
+        folder = self.out_dir or runner.work_dir
+        local = isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend)
+        if local and self.backend_args is None and self.file_client_args is None:
+            self.backend_args = {'backend': 'simmim_mm.atomic'}
+        super().before_train(runner)
+        backend: Any = self.file_backend
+        remove, rmtree = backend.remove, backend.rmtree
+        backend.remove = lambda path: self._outdated.append((remove, path))
+        backend.rmtree = lambda path: self._outdated.append((rmtree, path))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Saves what is due."""
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        if not self.rolling_interval:
+            return
+        self._due = self._due or self.every_n_train_iters(runner, self.rolling_interval)
+        if self._due and between_updates(runner):
+            self.save_rolling(runner)
+            self._due = False
+
+    def save_rolling(self, runner: Runner) -> None:
+        """Writes ``latest.pth``, after an iteration, before it is counted.
+
+        Args:
+            runner: The Runner.
+        """
+        runner.save_checkpoint(
+            self.out_dir,
+            ROLLING,
+            meta=dict(epoch=runner.epoch, iter=runner.iter + 1),
+            by_epoch=False,
+            backend_args=self.backend_args,
+        )
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        super()._save_checkpoint_with_step(runner, step, meta)
+        self._remove_outdated()
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        super()._save_best_checkpoint(runner, metrics)
+        self._remove_outdated()
+
+    def _remove_outdated(self) -> None:
+        if dist.is_main_process():
+            for remove, path in self._outdated:
+                remove(path)
+        self._outdated.clear()
+
+
+def between_updates(runner: Runner) -> bool:
+    """Whether no gradients are gathered after this iteration: they are in no checkpoint.
+
+    Args:
+        runner: In ``after_train_iter``.
+    """
+    return (runner.iter + 1) % getattr(runner.optim_wrapper, '_accumulative_counts', 1) == 0

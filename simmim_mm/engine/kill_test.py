@@ -1,0 +1,135 @@
+"""Kills runs at random moments, resumes them, and compares what comes out with a run that was left alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from simmim_mm.engine.checkpoints import read_checkpoint
+from simmim_mm.engine.newest import newest_checkpoint
+
+
+class KillTest(NamedTuple):
+    """What is run.
+
+    Attributes:
+        train: Path of ``train.py``.
+        config: A config whose run ends within minutes.
+        folder: For the work dirs of the runs; what is there is removed.
+        processes: Number of processes of a run.
+        options: Of ``train.py``.
+        say: Is told what happens.
+    """
+
+    train: Path
+    config: str
+    folder: Path
+    processes: int = 1
+    options: Sequence[str] = ()
+    say: Callable[[str], None] = print
+
+    def command(self, work_dir: Path) -> list[str]:
+        """The command that begins a run or goes on with it."""
+        script = [str(self.train), self.config, '--work-dir', str(work_dir), '--resume', *self.options]
+        if self.processes == 1:
+            return [sys.executable, *script]
+        launcher = ['-m', 'torch.distributed.run', '--standalone', f'--nproc_per_node={self.processes}']
+        return [sys.executable, *launcher, *script, '--launcher', 'pytorch']
+
+    def start(self, work_dir: Path) -> subprocess.Popen:
+        """Begins or resumes a run, in a process group of its own; its output goes to a file beside the work dir."""
+        work_dir.mkdir(parents=True, exist_ok=True)
+        with (work_dir.with_suffix('.log')).open('a') as log:
+            return subprocess.Popen(
+                self.command(work_dir), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+
+def run_kill_test(test: KillTest, kills: int, seed: int = 0) -> dict[str, float]:
+    """Runs once to the end, and once more with kills: again and again, until there were enough.
+
+    Args:
+        test: What is run.
+        kills: Number of SIGKILLs to the whole process group, at moments drawn from the duration of a run.
+        seed: Of the moments.
+
+    Returns:
+        ``kills``, ``runs`` that they were spread over, ``resumed`` from a checkpoint (the others came before the first
+        one), and ``largest_difference`` of a weight at the end of these runs, 0.0 if all are identical.
+
+    Raises:
+        RuntimeError: If a run fails by itself; the message names its log.
+    """
+    rng = random.Random(seed)
+    shutil.rmtree(test.folder, ignore_errors=True)
+    began = time.monotonic()
+    expected = _finish(test, test.folder / 'whole')
+    duration = time.monotonic() - began
+    test.say(f'A run that is left alone takes {duration:.0f} s')
+    done = runs = resumed = 0
+    largest = 0.0
+    while done < kills:
+        work_dir = test.folder / f'killed_{runs}'
+        runs += 1
+        while done < kills:
+            process = test.start(work_dir)
+            if not _kill_after(process, rng.uniform(0, duration)):
+                _check(process, work_dir)
+                break
+            done += 1
+            found = newest_checkpoint(str(work_dir))
+            resumed += found is not None
+            test.say(f'Kill {done} of {kills}; goes on from {Path(found).name if found else "the beginning"}')
+        difference = _largest_difference(expected, _finish(test, work_dir))
+        test.say(f'Run {runs}: largest difference of a weight {difference}')
+        largest = max(largest, difference)
+    return {'kills': done, 'runs': runs, 'resumed': resumed, 'largest_difference': largest}
+
+
+def _finish(test: KillTest, work_dir: Path) -> dict[str, torch.Tensor]:
+    """Lets a run come to its end, and reads its weights."""
+    process = test.start(work_dir)
+    process.wait()
+    _check(process, work_dir)
+    found = newest_checkpoint(str(work_dir))
+    if found is None:
+        raise RuntimeError(f'the run in {work_dir} has no checkpoint at its end; see {work_dir}.log')
+    return read_checkpoint(found)
+
+
+def _kill_after(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether the run still went on by then, and was killed."""
+    try:
+        process.wait(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return True
+
+
+def _check(process: subprocess.Popen, work_dir: Path) -> None:
+    if process.returncode:
+        log = work_dir.with_suffix('.log')
+        raise RuntimeError(
+            f'the run in {work_dir} ended with {process.returncode}, see {log}:\n{log.read_text()[-2000:]}'
+        )
+
+
+def _largest_difference(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> float:
+    if expected.keys() != found.keys():
+        return float('inf')
+    return max(
+        0.0 if torch.equal(value, found[key]) else (value.double() - found[key].double()).abs().max().item() or 1e-300
+        for key, value in expected.items()
+    )

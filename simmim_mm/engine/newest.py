@@ -1,0 +1,53 @@
+"""The newest checkpoint of a run that is whole."""
+
+from __future__ import annotations
+
+import logging
+import os
+import zipfile
+from pathlib import Path
+
+from mmengine.logging import print_log
+
+from simmim_mm.engine.hooks.safe_checkpoint import ROLLING
+
+PATTERNS = ('epoch_*.pth', 'iter_*.pth', ROLLING)
+
+
+def newest_checkpoint(work_dir: str) -> str | None:
+    """Looks for what a run can go on from; a damaged file is passed over with a warning.
+
+    Args:
+        work_dir: Of the run.
+
+    Returns:
+        The file that was written last and whose checksums are right; None if there is none.
+    """
+    found = [path for pattern in PATTERNS for path in Path(work_dir).glob(pattern)]
+    for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        problem = damage_of(path)
+        if problem is None:
+            return str(path)
+        print_log(
+            f'{path} is damaged ({problem}); the checkpoint before it is used instead',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return None
+
+
+def damage_of(path: str | os.PathLike) -> str | None:
+    """Checks the checksums of a checkpoint, without loading it.
+
+    Args:
+        path: A file that ``torch.save`` wrote, a zip file of which each part has a CRC-32.
+
+    Returns:
+        What is wrong with it; None if nothing is.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return str(error) or type(error).__name__
+    return None if damaged is None else f'the checksum of {damaged} is wrong'

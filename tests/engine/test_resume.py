@@ -1,0 +1,236 @@
+"""A run that is interrupted and resumed ends with the weights of one that was not, to the last bit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+
+from simmim_mm.engine import PreemptionHook, SafeCheckpointHook
+from simmim_mm.engine.checkpoints import read_checkpoint
+from simmim_mm.engine.config import load_config
+from simmim_mm.engine.hooks.iteration_seed import iteration_seed
+from simmim_mm.engine.hooks.preemption import REQUEUE
+from simmim_mm.engine.kill_test import KillTest, run_kill_test
+from simmim_mm.engine.launch import train
+from simmim_mm.engine.newest import damage_of, newest_checkpoint
+from simmim_mm.registry import HOOKS
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = dict(type='ResumableEpochLoop', max_epochs=3)
+VIT = dict(
+    type='mmpretrain.VisionTransformer',
+    arch=dict(embed_dims=16, num_layers=3, num_heads=1, feedforward_channels=16),
+    img_size=64,
+    patch_size=16,
+    out_type='featmap',
+    drop_path_rate=0.5,
+)
+ITERATIONS = dict(type='IterBasedTrainLoop', max_iters=9, val_interval=100)
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a process."""
+
+
+@HOOKS.register_module(force=True)
+class Interrupt(Hook):
+    """Ends the run behind an iteration, after everything else."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        """Raises."""
+        if runner.iter + 1 == self.iteration:
+            raise Interrupted
+
+
+@pytest.fixture
+def config(image_folder, tmp_path):
+    """Three epochs of three batches, with everything that draws at random: crops, masks, drop path; and an average."""
+    folder = image_folder(6)
+
+    def make(name: str, loop: dict = EPOCHS, num_workers: int = 0, **settings) -> Config:
+        cfg = load_config(str(ROOT / 'configs' / 'simmim_swin_base.py'), work_dir=str(tmp_path / name))
+        cfg.model.img_size, cfg.model.backbone = 64, dict(VIT)
+        cfg.train_dataloader.update(batch_size=2, num_workers=num_workers, persistent_workers=num_workers > 0)
+        cfg.train_dataloader.pin_memory = False
+        cfg.train_dataloader.dataset.data_root = folder
+        cfg.train_dataloader.dataset.pipeline[1].size = 64
+        cfg.train_cfg = dict(loop)
+        if 'max_iters' in loop:
+            cfg.train_dataloader.sampler.type = 'InfiniteSeededSampler'
+            cfg.param_scheduler.by_epoch = cfg.param_scheduler.convert_to_iter_based = False
+        cfg.param_scheduler.warmup = 1
+        cfg.default_hooks.checkpoint = dict(type='SafeCheckpointHook', interval=1, max_keep_ckpts=1, rolling_interval=1)
+        if 'max_iters' in loop:
+            cfg.default_hooks.checkpoint.update(by_epoch=False, interval=100)
+        cfg.custom_hooks = [dict(type='EMAHook', momentum=0.1)]
+        cfg.log_level = 'ERROR'
+        cfg.experiment_name = f'{tmp_path.name}-{name}-{time.monotonic_ns()}'
+        cfg.merge_from_dict(settings)
+        return cfg
+
+    return make
+
+
+def end_of(cfg: Config) -> dict[str, torch.Tensor]:
+    """All tensors of the last checkpoint: weights, average, and the optimiser's."""
+    last = newest_checkpoint(cfg.work_dir)
+    state = torch.load(last, map_location='cpu', weights_only=False)
+    moments = {
+        f'{number}.{name}': torch.as_tensor(value)
+        for number, values in state['optimizer']['state'].items()
+        for name, value in values.items()
+    }
+    return state['state_dict'] | state['ema_state_dict'] | moments
+
+
+def interrupted_at(make, iteration: int, name: str, **settings) -> dict[str, torch.Tensor]:
+    """The end of a run that was interrupted once and resumed."""
+    cfg = make(name, **settings)
+    cfg.custom_hooks.append(dict(type='Interrupt', iteration=iteration))
+    with pytest.raises(Interrupted):
+        train(cfg)
+    cfg = make(name, resume=True, **settings)
+    train(cfg)
+    return end_of(cfg)
+
+
+@pytest.mark.parametrize('loop', [EPOCHS, ITERATIONS], ids=['epochs', 'iterations'])
+@pytest.mark.parametrize('iteration', [1, 3, 5])
+def test_a_resumed_run_ends_as_one_that_was_not_interrupted(config, loop, iteration):
+    """At the beginning, between two epochs, in the middle of one; the second run begins with other states."""
+    cfg = config('whole', loop=loop)
+    train(cfg)
+    expected = end_of(cfg)
+    torch.manual_seed(1234)
+    found = interrupted_at(config, iteration, 'interrupted', loop=loop)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+def test_the_number_of_workers_changes_nothing(config):
+    """With two workers, interrupted in the middle of an epoch, against none and not interrupted."""
+    cfg = config('whole')
+    train(cfg)
+    expected = end_of(cfg)
+    found = interrupted_at(config, 5, 'interrupted', num_workers=2)
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+def test_gathered_gradients_are_never_cut_off(config):
+    """They are in no checkpoint, so there is none between two updates."""
+    settings = dict(loop=ITERATIONS, **{'optim_wrapper.accumulative_counts': 2})
+    cfg = config('whole', **settings)
+    train(cfg)
+    expected = end_of(cfg)
+    found = interrupted_at(config, 5, 'interrupted', **settings)
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+def test_killed_by_force_it_goes_on_as_if_nothing_had_happened(config, tmp_path):
+    """The tool, with two kills."""
+    path = tmp_path / 'config.py'
+    cfg = config('unused', **{'default_hooks.checkpoint.rolling_interval': 2})
+    cfg.pop('work_dir')
+    cfg.dump(path)
+    result = run_kill_test(
+        KillTest(ROOT / 'tools' / 'train.py', str(path), tmp_path / 'kills', say=lambda text: None), kills=2, seed=1
+    )
+    assert result['kills'] == 2
+    assert result['largest_difference'] == 0.0
+
+
+def test_a_damaged_checkpoint_is_passed_over(config, caplog):
+    """Cut off, and with one wrong bit."""
+    cfg = config('run', **{'default_hooks.checkpoint.max_keep_ckpts': 5})
+    train(cfg)
+    whole, cut, bent = (Path(cfg.work_dir) / f'epoch_{number}.pth' for number in (1, 2, 3))
+    (Path(cfg.work_dir) / 'latest.pth').unlink()
+    content = bytearray(bent.read_bytes())
+    cut.write_bytes(content[: len(content) // 2])
+    content[len(content) // 2] ^= 1
+    bent.write_bytes(content)
+    assert damage_of(whole) is None
+    assert 'checksum' in damage_of(bent) or 'CRC' in damage_of(bent)
+    assert newest_checkpoint(cfg.work_dir) == str(whole)
+    resumed = config('run', resume=True, **{'default_hooks.checkpoint.max_keep_ckpts': 5})
+    train(resumed)
+    assert damage_of(bent) is None
+
+
+def test_the_old_checkpoint_is_removed_after_the_new_one_is_there(config, monkeypatch):
+    """A write that fails leaves the one before; MMEngine's hook removes it first."""
+    cfg = config('run', **{'default_hooks.checkpoint.rolling_interval': None})
+    write = Path.write_bytes
+
+    def fill_up(path, content):
+        if 'epoch_2' in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, 'write_bytes', fill_up)
+    with pytest.raises(RuntimeError, match=r'epoch_2\.pth.*No space left.*MiB.*max_keep_ckpts.*--resume'):
+        train(cfg)
+    assert [path.name for path in Path(cfg.work_dir).glob('*.pth')] == ['epoch_1.pth']
+    monkeypatch.undo()
+    train(config('run', resume=True))
+    assert (Path(cfg.work_dir) / 'epoch_3.pth').exists()
+    assert not (Path(cfg.work_dir) / 'epoch_1.pth').exists()
+
+
+def test_a_signal_ends_the_run_with_a_checkpoint_and_a_code_of_its_own(config, tmp_path):
+    """To the whole process group, workers included, as a cluster sends it; then it is resumed to the same end."""
+    settings = {'default_hooks.checkpoint.rolling_interval': None, 'train_cfg.max_epochs': 40}
+    whole = config('whole', num_workers=1, **settings)
+    train(whole)
+    cfg = config('unused', num_workers=1, **settings)
+    cfg.pop('work_dir')
+    cfg.dump(tmp_path / 'config.py')
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(tmp_path / 'config.py')]
+    command += ['--work-dir', str(tmp_path / 'run'), '--resume']
+    process = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / 'run' / 'epoch_2.pth').exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == REQUEUE, output[-3000:]
+    state = torch.load(tmp_path / 'run' / 'latest.pth', weights_only=False)
+    assert 6 <= state['meta']['iter'] < 120
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    expected, found = (read_checkpoint(newest_checkpoint(folder)) for folder in (whole.work_dir, str(tmp_path / 'run')))
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+def test_seeds_of_iterations_differ_and_repeat():
+    seeds = {iteration_seed(seed, step, rank) for seed in range(3) for step in range(50) for rank in range(4)}
+    assert len(seeds) == 600
+    assert iteration_seed(1, 2, 3) == iteration_seed(1, 2, 3)
+
+
+@pytest.mark.parametrize('signals', ['SIGTERM', ['SIGNONE'], [15]])
+def test_signals_that_there_are_not(signals):
+    with pytest.raises(ValueError, match='must be names of signals'):
+        PreemptionHook(signals=signals)
+
+
+@pytest.mark.parametrize('interval', [0, 2.5, True])
+def test_an_interval_is_a_whole_number(interval):
+    with pytest.raises(ValueError, match='rolling_interval=.* must be a whole number from 1'):
+        SafeCheckpointHook(rolling_interval=interval)
