@@ -1,6 +1,12 @@
 """Optimisation, schedules, hooks and launching."""
 
-from simmim_mm.engine.hooks import AccelerationHook, ReconstructionHook, SampleProgressHook, UnreadableImagesHook
+from simmim_mm.engine.hooks import (
+    AccelerationHook,
+    DeferredRuntimeInfoHook,
+    ReconstructionHook,
+    SampleProgressHook,
+    UnreadableImagesHook,
+)
 from simmim_mm.engine.layer_decay import LayerDecayConstructor
 from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
@@ -11,6 +17,7 @@ __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'DeferredRuntimeInfoHook',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',
     'PrecisionOptimWrapper',

@@ -2,7 +2,14 @@
 
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
+from simmim_mm.engine.hooks.runtime_info import DeferredRuntimeInfoHook
 from simmim_mm.engine.hooks.sample_progress import SampleProgressHook
 from simmim_mm.engine.hooks.unreadable_images import UnreadableImagesHook
 
-__all__ = ['AccelerationHook', 'ReconstructionHook', 'SampleProgressHook', 'UnreadableImagesHook']
+__all__ = [
+    'AccelerationHook',
+    'DeferredRuntimeInfoHook',
+    'ReconstructionHook',
+    'SampleProgressHook',
+    'UnreadableImagesHook',
+]
