@@ -32,7 +32,7 @@ class ChannelsLastNorm2d(LayerNorm2d):
 
 def apply(model: nn.Module, value: Any) -> str:
     """Changes the order of the encoder's weights, and of the maps that enter it."""
-    backbone = getattr(model, 'backbone', model)
+    backbone: Any = getattr(model, 'backbone', model)
     name = type(backbone).__name__
     if not any(cls.__name__ in ENCODERS for cls in type(backbone).__mro__):
         return f'does not apply: {name} is neither ConvNeXt nor ResNet'
