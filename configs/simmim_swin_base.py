@@ -96,7 +96,7 @@ acceleration = dict(preset='exact')
 train_cfg = dict(type='ResumableEpochLoop', max_epochs=100)
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),

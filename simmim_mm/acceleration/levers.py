@@ -42,6 +42,7 @@ LEVERS: dict[str, Lever] = {
     'merging': Lever('merging', exact=True, presets=ALWAYS),
     'mlp': Lever('mlp', exact=True, presets=ALWAYS),
     'norms': Lever('norms', exact=True, presets=ALWAYS),
+    'channels_last': Lever('channels_last', exact=True, presets=ALWAYS, devices=('cuda',)),
     # Trades time for memory, so no preset has it. After what changes the inside of blocks.
     'activation_checkpointing': Lever('activation_checkpointing', exact=True, values=None),
     # Changes numbers.

@@ -2,6 +2,7 @@
 
 from simmim_mm.engine.hooks import (
     AccelerationHook,
+    DeferredRuntimeInfoHook,
     IterationSeedHook,
     PreemptionHook,
     ReconstructionHook,
@@ -20,6 +21,7 @@ __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'DeferredRuntimeInfoHook',
     'IterationSeedHook',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',

@@ -6,9 +6,10 @@ import logging
 from typing import Any
 
 from mmengine.logging import MMLogger, print_log
-from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from torch import nn
 
+from simmim_mm.engine.fused import with_fused
 from simmim_mm.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -18,7 +19,16 @@ class MergedGroupsConstructor(DefaultOptimWrapperConstructor):
 
     The host makes a group of each parameter as soon as there is a ``paramwise_cfg``, and logs three lines for each. An
     optimiser works group by group: 330 groups of SimMIM with Swin-B are 330 times its launches; here they are two.
+    Where PyTorch has the optimiser as a fused one, it is that, unless its config has ``fused=False``
+    (:func:`~simmim_mm.engine.fused.with_fused`).
     """
+
+    optimizer_cfg: dict[str, Any]
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Builds the optimiser of a model that is on its device."""
+        self.optimizer_cfg = with_fused(self.optimizer_cfg, model)
+        return super().__call__(model)
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs: Any) -> None:
         """Adds the groups of a module; the outermost call merges and reports them."""

@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
+from simmim_mm.engine.deferred import defer_scalar
 from simmim_mm.registry import OPTIM_WRAPPERS
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -69,7 +70,8 @@ class PrecisionOptimWrapper(OptimWrapper):
     """MMEngine's ``OptimWrapper`` with automatic mixed precision, on CPUs too.
 
     The host's ``AmpOptimWrapper`` refuses CPUs and scales losses in bf16 as well. Here, bf16 has no loss scaler (its
-    range is that of fp32); fp16 has one, whose state is saved in checkpoints.
+    range is that of fp32); fp16 has one, whose state is saved in checkpoints. The norm of the gradients stays on the
+    device until it is logged, so that a step does not wait for it.
 
     Args:
         precision: See :func:`choose_precision`.
@@ -114,6 +116,16 @@ class PrecisionOptimWrapper(OptimWrapper):
         self.loss_scaler.step(self.optimizer, **kwargs)
         self.loss_scaler.update()
 
+    def _clip_grad(self) -> None:
+        """As the host's, without asking for the norm."""
+        parameters = [parameter for group in self.param_groups for parameter in group['params']]
+        parameters = [parameter for parameter in parameters if parameter.grad is not None]
+        norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
+        if norm is not None:  # clip_grad_value_ has none
+            # A norm over shards is a sum that all processes have to make.
+            norm = norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
+            defer_scalar(self.message_hub, f'train/{self.grad_name}', norm)
+
     def state_dict(self) -> dict:
         """State of the optimiser, and of the loss scaler where there is one."""
         state = super().state_dict()
@@ -127,4 +139,14 @@ class PrecisionOptimWrapper(OptimWrapper):
         scaler_state = state_dict.pop('loss_scaler', None)
         if scaler_state and self.loss_scaler.is_enabled():
             self.loss_scaler.load_state_dict(scaler_state)
-        super().load_state_dict(state_dict)
+        super().load_state_dict(self._with_own_choices(state_dict))
+
+    def _with_own_choices(self, state_dict: dict) -> dict:
+        """The state with this run's implementation of the optimiser, not that of the run which saved it."""
+        groups = [
+            {**group, **{name: own[name] for name in ('fused', 'foreach') if name in own}}
+            for group, own in zip(state_dict['param_groups'], self.param_groups, strict=False)
+        ]
+        if len(groups) != len(self.param_groups) or len(groups) != len(state_dict['param_groups']):
+            return state_dict  # of another model, which the optimiser refuses
+        return {**state_dict, 'param_groups': groups}

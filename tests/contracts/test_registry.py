@@ -105,6 +105,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'VisibleMasker': lambda: dict(feature_dims=4),
         # engine and evaluation
         'AccelerationHook': dict,
+        'DeferredRuntimeInfoHook': dict,
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
         'CheckedPretrained': lambda: dict(checkpoint=None),
         'LayerDecayConstructor': lambda: dict(

@@ -144,7 +144,7 @@ auto_scale_lr = dict(base_batch_size=2048, enable=False)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
 
 default_hooks = dict(
-    runtime_info=dict(type='RuntimeInfoHook'),
+    runtime_info=dict(type='simmim_mm.DeferredRuntimeInfoHook'),
     timer=dict(type='IterTimerHook'),
     logger=dict(type='LoggerHook', interval=100),
     param_scheduler=dict(type='ParamSchedulerHook'),
