@@ -6,15 +6,18 @@ from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
 from simmim_mm.engine.pretrained import CheckedPretrained
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
+from simmim_mm.engine.sharding import FullyShardedDataParallel, ShardedRunner
 
 __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'FullyShardedDataParallel',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',
     'PrecisionOptimWrapper',
     'ReconstructionHook',
     'SampleProgressHook',
+    'ShardedRunner',
     'UnreadableImagesHook',
 ]
