@@ -16,12 +16,14 @@ from simmim_mm.engine.param_groups import MergedGroupsConstructor
 from simmim_mm.engine.precision import PrecisionOptimWrapper
 from simmim_mm.engine.pretrained import CheckedPretrained
 from simmim_mm.engine.schedulers import CosineWithWarmupLR
+from simmim_mm.engine.sharding import FullyShardedDataParallel, ShardedRunner
 
 __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
     'DeferredRuntimeInfoHook',
+    'FullyShardedDataParallel',
     'IterationSeedHook',
     'LayerDecayConstructor',
     'MergedGroupsConstructor',
@@ -31,5 +33,6 @@ __all__ = [
     'ResumableEpochLoop',
     'SafeCheckpointHook',
     'SampleProgressHook',
+    'ShardedRunner',
     'UnreadableImagesHook',
 ]

@@ -18,6 +18,7 @@ from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
+from simmim_mm.engine.sharding import ShardedRunner, shards
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
@@ -33,7 +34,8 @@ def build_runner(cfg: Config) -> Runner:
     """
     if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
         _distribute_on_cpus(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    kind = ShardedRunner if shards(cfg) else Runner
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     print_log(f'Device: {get_device()}', logger='current')
     if 'acceleration' in cfg:
         accelerate(runner.model, **check_acceleration(cfg.acceleration))
@@ -112,6 +114,8 @@ def _distribute_on_cpus(cfg: Config) -> None:
         if cfg.launcher == 'slurm':
             _read_slurm_environment()
         torch.distributed.init_process_group('gloo')
+    if shards(cfg):
+        return
     wrapper = cfg.get('model_wrapper_cfg') or {}
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     wrapper.setdefault('broadcast_buffers', False)

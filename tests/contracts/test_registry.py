@@ -23,7 +23,8 @@ for _module in pkgutil.walk_packages(simmim_mm.__path__, 'simmim_mm.'):
 
 REGISTERED = [(name, key) for name, registry in REGISTRIES.items() for key in sorted(registry.module_dict)]
 
-CLASSES = [(name, key) for name, key in REGISTERED if name != 'FUNCTIONS']  # functions are looked up, not built
+# Functions are looked up, not built, and runners are built by the key `runner_type`.
+CLASSES = [(name, key) for name, key in REGISTERED if name not in ('FUNCTIONS', 'RUNNERS')]
 
 
 def _optimizer():
@@ -108,6 +109,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'DeferredRuntimeInfoHook': dict,
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
         'CheckedPretrained': lambda: dict(checkpoint=None),
+        'FullyShardedDataParallel': lambda: dict(module=torch.nn.Linear(1, 1)),
         'LayerDecayConstructor': lambda: dict(
             optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0)), paramwise_cfg=dict(layer_decay_rate=0.9)
         ),
@@ -177,6 +179,15 @@ def test_registered_names_build_from_a_dict(minimal_arguments, registry, name, p
     built = root.build(dict(type=prefix + name, **minimal_arguments[name]()))
     assert type(built) is cls
     assert repr(built)
+
+
+@pytest.mark.parametrize('name', sorted(ours.RUNNERS.module_dict))
+def test_runners_build_from_a_config(tmp_path, tiny_swin, name):
+    """As a config's `runner_type` names them, in any scope."""
+    mmengine.registry.init_default_scope('mmpretrain')
+    model = dict(type='simmim_mm.SimMIM', backbone=tiny_swin(), img_size=64)
+    cfg = dict(runner_type=f'simmim_mm.{name}', model=model, work_dir=str(tmp_path), experiment_name=name)
+    assert type(mmengine.registry.RUNNERS.build(cfg)) is ours.RUNNERS.module_dict[name]
 
 
 def test_every_row_is_registered(minimal_arguments):

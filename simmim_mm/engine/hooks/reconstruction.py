@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from mmengine.dist import master_only
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
@@ -92,8 +92,9 @@ class ReconstructionHook(Hook):
         if self._last_drawn != runner.iter:
             self._draw(runner, runner.iter)
 
-    @master_only
     def _load(self, runner: Runner) -> None:
+        if not _takes_part(runner):
+            return
         loader = runner.train_dataloader if runner.val_loop is None else runner.val_loop.dataloader
         dataset = next(base_datasets(loader.dataset))
         transforms = picture_pipeline(dataset.pipeline.transforms)
@@ -110,15 +111,23 @@ class ReconstructionHook(Hook):
 
         check_bands(self.bands, self._batch['inputs'].shape[1])
 
-    @master_only
     def _draw(self, runner: Runner, num_iters: int) -> None:
         self._last_drawn = num_iters
+        if not _takes_part(runner):
+            return
         assert self._batch is not None
         panel = draw_reconstructions(_unwrapped(runner), self._batch, self.bands)
+        if not is_main_process():
+            return
         path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{num_iters}.png')
         save_png(path, panel)
         runner.visualizer.add_image('reconstruction', panel, num_iters)
         runner.logger.info(f'Reconstructions are drawn in {path}')
+
+
+def _takes_part(runner: Runner) -> bool:
+    """Whether a process draws: the first one, and the others where each has but a part of the weights."""
+    return is_main_process() or getattr(runner, 'sharded', False)
 
 
 def _unwrapped(runner: Runner) -> Any:

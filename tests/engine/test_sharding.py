@@ -1,0 +1,238 @@
+"""FSDP2: two real processes against one, and the files that they leave."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from processes import in_processes
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+
+from simmim_mm.engine.checkpoints import load_model
+from simmim_mm.engine.config import load_config
+from simmim_mm.engine.launch import train
+from simmim_mm.engine.sharding import FullyShardedDataParallel
+from simmim_mm.engine.sharding.states import CopyIntoShards, gather, shard_like
+from simmim_mm.engine.sharding.units import sharding_units
+from simmim_mm.registry import MODELS
+from simmim_mm.transfer.export import export_backbone
+
+ROOT = Path(__file__).parents[2]
+SHARDED = 'model_wrapper_cfg.type=FullyShardedDataParallel'
+
+TINY = """
+_base_ = '{base}'
+model = dict(
+    img_size=64,
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
+        img_size=64, window_size=2))
+train_dataloader = dict(
+    batch_size=4, num_workers=0, persistent_workers=False,
+    dataset=dict(data_root={data_root!r}, pipeline=[
+        dict(type='LoadImage'), dict(type='RandomResizedCrop', size=64), dict(type='RandomFlip'),
+        dict(type='RandomPatchMask', mask_patch_size=32), dict(type='PackMaskedImage')]))
+# The norm of the gradients is about 1, so that they are clipped.
+optim_wrapper = dict(precision='fp32', clip_grad=dict(max_norm=0.1))
+train_cfg = dict(max_epochs=2)
+param_scheduler = dict(end=2, warmup=1)
+default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
+custom_hooks = [dict(type='ReconstructionHook', interval=1, num_images=2)]
+"""
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory, photographs) -> Path:
+    """A folder with a config of a tiny Swin and eight images."""
+    folder = tmp_path_factory.mktemp('sharding')
+    (folder / 'images').mkdir()
+    for number, name in enumerate(['astronaut', 'coffee', 'chelsea', 'rocket'] * 2):
+        image = Image.fromarray(photographs[name]).crop((5 * number, 10, 5 * number + 250, 260))
+        image.resize((60, 50)).save(folder / 'images' / f'{number}.png')
+    base = ROOT / 'configs' / 'simmim_swin_base.py'
+    (folder / 'tiny.py').write_text(TINY.format(base=base, data_root=str(folder / 'images')))
+    return folder
+
+
+def run(folder: Path, name: str, number: int, *options: str, **kwargs) -> Path:
+    """Trains in a number of processes with a batch of four in all."""
+    options = (f'train_dataloader.batch_size={4 // number}', *options)
+    launcher = 'none' if number == 1 else 'pytorch'
+    arguments = dict(work_dir=str(folder / name), cfg_options=list(options), launcher=launcher, **kwargs)
+
+    def job() -> None:
+        train(load_config(str(folder / 'tiny.py'), **arguments))
+
+    in_processes(number, job)
+    return folder / name
+
+
+@pytest.fixture(scope='module')
+def one(folder) -> Path:
+    """A plain run of one process."""
+    return run(folder, 'one', 1)
+
+
+@pytest.fixture(scope='module')
+def two(folder) -> Path:
+    """The same with shards in two."""
+    return run(folder, 'two', 2, SHARDED)
+
+
+def logged(work_dir: Path, name: str) -> list[float]:
+    rows = [json.loads(line) for file in sorted(work_dir.glob('*/vis_data/scalars.json')) for line in file.open()]
+    return [row[name] for row in rows if name in row]
+
+
+def checkpoint(work_dir: Path, epoch: int = 2) -> dict:
+    return torch.load(work_dir / f'epoch_{epoch}.pth', weights_only=False)
+
+
+def assert_same_tensors(one: dict, two: dict, **tolerance: float) -> None:
+    """Keys in order, and plain tensors of the same numbers."""
+    assert list(one) == list(two)
+    for key, value in one.items():
+        assert type(two[key]) is type(value) is torch.Tensor
+        torch.testing.assert_close(two[key], value, msg=lambda text, key=key: f'{key}: {text}', **tolerance)
+
+
+def assert_same_runs(one: Path, two: Path) -> None:
+    """Weights and state of the optimiser after the last epoch."""
+    one, two = checkpoint(one), checkpoint(two)
+    # Adam divides by the root of second moments, which makes much of the rounding of tiny gradients.
+    assert_same_tensors(one['state_dict'], two['state_dict'], rtol=1e-3, atol=2e-6)
+    states, others = one['optimizer']['state'], two['optimizer']['state']
+    assert list(states) == list(others)
+    for number, values in states.items():
+        assert_same_tensors(values, others[number], rtol=1e-3, atol=1e-8)
+    assert one['optimizer']['param_groups'] == two['optimizer']['param_groups']
+    assert one['meta']['iter'] == two['meta']['iter'] == 4
+
+
+def test_two_processes_with_shards_equal_one(one, two):
+    for name in ('loss', 'grad_norm'):
+        assert len(logged(one, name)) == 4
+        assert logged(two, name) == pytest.approx(logged(one, name), rel=1e-5)
+    assert_same_runs(one, two)
+    assert (two / 'reconstructions' / 'iter_4.png').stat().st_size > 1000
+
+
+def test_two_processes_with_whole_models_equal_one(folder, one):
+    whole = run(folder, 'ddp', 2)
+    assert logged(whole, 'loss') == pytest.approx(logged(one, 'loss'), rel=1e-5)
+    assert_same_runs(one, whole)
+
+
+@pytest.mark.parametrize(('start', 'number'), [('one', 2), ('two', 1), ('two', 2)])
+def test_a_run_goes_on_with_another_number_of_processes(folder, one, two, start, number):
+    options = [SHARDED] if number == 2 else []
+    resumed = run(folder, f'{start}_on_{number}', number, *options, resume=str(folder / start / 'epoch_1.pth'))
+    assert logged(resumed, 'loss') == pytest.approx(logged(one, 'loss')[2:], rel=1e-5)
+    assert_same_runs(one, resumed)
+
+
+def test_the_files_are_plain_checkpoints(folder, two):
+    """What ``show_reconstructions.py`` and ``export_backbone.py`` do with them."""
+    path, state = str(two / 'epoch_2.pth'), checkpoint(two)['state_dict']
+    model = load_model(load_config(str(folder / 'tiny.py')), path)
+    assert_same_tensors(model.state_dict(), state, rtol=0, atol=0)
+    assert export_backbone(path, str(folder / 'exported.pth'), 'mmpretrain').ok
+    exported = torch.load(folder / 'exported.pth', weights_only=True)['state_dict']
+    table = 'stages.0.blocks.0.attn.w_msa.relative_position_bias_table'
+    assert torch.equal(exported[f'backbone.{table}'], state[f'backbone.{table}'])
+
+
+def test_a_run_starts_from_weights(folder, one, two):
+    """The first loss is that of the model that the weights were taken from."""
+    start = f'load_from={one / "epoch_2.pth"}'
+    single = run(folder, 'from_one', 1, start, 'train_cfg.max_epochs=1', 'param_scheduler.warmup=0')
+    options = ('train_cfg.max_epochs=1', 'param_scheduler.warmup=0', SHARDED)
+    shards = run(folder, 'from_two', 2, start, *options)
+    assert logged(shards, 'loss') == pytest.approx(logged(single, 'loss'), rel=1e-5)
+    assert abs(logged(single, 'loss')[0] - logged(one, 'loss')[0]) > 1e-4
+
+
+def test_levers_and_accumulated_gradients(folder, one):
+    """Blocks computed twice, and two batches of two images for one step: the same gradients."""
+    options = ('acceleration.activation_checkpointing=True', 'optim_wrapper.accumulative_counts=2')
+    single = run(folder, 'levers_one', 1, 'optim_wrapper.accumulative_counts=2')
+    shards = run(folder, 'levers_two', 2, SHARDED, *options)
+    assert logged(shards, 'loss') == pytest.approx(logged(single, 'loss'), rel=1e-5)
+    assert logged(single, 'loss')[1:] != pytest.approx(logged(one, 'loss')[1:], rel=1e-5)
+    assert_same_runs(single, shards)
+
+
+def test_bf16_keeps_weights_in_fp32(folder, one):
+    bf16 = run(folder, 'bf16', 2, SHARDED, 'optim_wrapper.precision=bf16')
+    assert logged(bf16, 'loss') == pytest.approx(logged(one, 'loss'), rel=2e-2)
+    assert logged(bf16, 'loss') != pytest.approx(logged(one, 'loss'), rel=1e-7)
+    saved = checkpoint(bf16)
+    floats = [value for value in saved['state_dict'].values() if value.is_floating_point()]
+    assert {value.dtype for value in floats} == {torch.float32}
+    assert any(not torch.equal(value, value.bfloat16().float()) for value in floats)
+
+
+def test_what_shards_cannot_do_is_refused(folder):
+    cases = {
+        'EMAHook copies the whole model.*delete EMAHook': dict(custom_hooks=[dict(type='EMAHook')]),
+        "no loss scaler.*precision='bf16'": dict(optim_wrapper=dict(type='AmpOptimWrapper')),
+        "needs runner_type='simmim_mm.ShardedRunner'": dict(runner_type='Runner'),
+    }
+
+    def job() -> None:
+        for message, changes in cases.items():
+            cfg = load_config(str(folder / 'tiny.py'), work_dir=str(folder / 'refused'), launcher='pytorch')
+            cfg.merge_from_dict(changes)
+            cfg.model_wrapper_cfg = dict(type='simmim_mm.FullyShardedDataParallel')
+            cfg.train_dataloader.batch_size = 2
+            with pytest.raises(ValueError, match=message):
+                train(cfg)
+
+    in_processes(2, job)
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match="param_dtype='fp16' is unknown; use 'auto' or 'fp32'"):
+        FullyShardedDataParallel(nn.Linear(1, 1), param_dtype='fp16')
+    with pytest.raises(ValueError, match='reshard_after_forward'):
+        FullyShardedDataParallel(nn.Linear(1, 1), reshard_after_forward=1)
+    model = nn.Linear(2, 3)
+    assert FullyShardedDataParallel(model)(torch.ones(1, 2)).shape == (1, 3)
+
+
+def test_rows_of_processes_are_put_together():
+    """Rows that the processes do not divide, fewer rows than processes, and no rows of a number."""
+
+    def job() -> list[bool]:
+        torch.distributed.init_process_group('gloo')
+        mesh = init_device_mesh('cpu', (3,))
+        equal = []
+        for shape in ((7, 2), (2, 3), (3,), (1,)):
+            whole = torch.arange(float(math.prod(shape))).reshape(shape)
+            expected = distribute_tensor(whole, mesh, [Shard(0)])
+            found = shard_like(whole, expected)
+            zeros = distribute_tensor(torch.zeros(shape), mesh, [Shard(0)])
+            with torch.no_grad(), CopyIntoShards():
+                zeros.copy_(whole)
+            equal += [torch.equal(part.to_local(), expected.to_local()) for part in (found, zeros)]
+            equal.append(torch.equal(gather({'a': [found]}, True)['a'][0], whole))
+        return equal
+
+    assert in_processes(3, job) == [[True] * 12] * 3
+
+
+def test_units_are_blocks_or_stages(tiny_encoders):
+    for name, number in (('SwinTransformer', 8), ('VisionTransformer', 2), ('ConvNeXt', 4)):
+        backbone = MODELS.build(tiny_encoders[name])
+        units = sharding_units(backbone)
+        assert len(units) == number
+        assert len({type(unit) for unit in units}) == 1
+    backbone = MODELS.build(tiny_encoders['ResNet'])
+    stages = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+    assert [unit for unit in sharding_units(backbone) if isinstance(unit, nn.Sequential)] == stages
