@@ -78,15 +78,15 @@ class SafeCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Finds out where checkpoints go; on local disks they are written safely."""
-        folder = self.out_dir or runner.work_dir
-        local = isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend)
-        if local and self.backend_args is None and self.file_client_args is None:
-            self.backend_args = {'backend': 'simmim_mm.atomic'}
+        settings: Any = vars(self)
+        backend = get_file_backend(settings['out_dir'] or runner.work_dir, backend_args=settings['backend_args'])
+        if isinstance(backend, LocalBackend) and not settings['backend_args'] and not settings['file_client_args']:
+            settings['backend_args'] = {'backend': 'simmim_mm.atomic'}
         super().before_train(runner)
-        backend: Any = self.file_backend
-        remove, rmtree = backend.remove, backend.rmtree
-        backend.remove = lambda path: self._outdated.append((remove, path))
-        backend.rmtree = lambda path: self._outdated.append((rmtree, path))
+        host: Any = self.file_backend
+        remove, rmtree = host.remove, host.rmtree
+        host.remove = lambda path: self._outdated.append((remove, path))
+        host.rmtree = lambda path: self._outdated.append((rmtree, path))
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves what is due."""
