@@ -47,6 +47,14 @@ LEVERS: dict[str, Lever] = {
     'activation_checkpointing': Lever('activation_checkpointing', exact=True, values=None),
     # Changes numbers.
     'bf16_residual': Lever('bf16_residual', exact=False),
+    # Changes the class of the model itself, when all parts of it are what they will be. Not measured on a GPU yet.
+    'compile': Lever(
+        'compilation',
+        exact=True,
+        values=(True, 'regions', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs'),
+        presets={'max': True},
+        devices=('cuda',),
+    ),
     'cells': Lever('cells', exact=True, presets=ALWAYS, devices=('cuda',)),
     'allocator': Lever('allocator', exact=True, presets=ALWAYS, devices=('cpu',)),
 }
