@@ -10,12 +10,13 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
 from simmim_mm.engine.image_check import warn_of_unlikely_images
+from simmim_mm.engine.newest import newest_checkpoint
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.sharding import ShardedRunner, shards
@@ -32,8 +33,11 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         The Runner.
     """
-    if cfg.get('launcher', 'none') != 'none' and get_device() == 'cpu':
-        _distribute_on_cpus(cfg)
+    if cfg.get('launcher', 'none') != 'none':
+        if not shards(cfg):
+            _set_wrapper(cfg)
+        if get_device() == 'cpu':
+            _distribute_on_cpus(cfg)
     kind = ShardedRunner if shards(cfg) else Runner
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     print_log(f'Device: {get_device()}', logger='current')
@@ -98,11 +102,25 @@ def _check_resumed(runner: Runner) -> None:
         if runner._load_from and os.path.isfile(runner._load_from):
             check_input_channels(model.state_dict(), read_checkpoint(runner._load_from), runner._load_from)
         return
-    checkpoint = runner._load_from or find_latest_checkpoint(runner.work_dir)
+    checkpoint = runner._load_from or newest_checkpoint(runner.work_dir)
     if checkpoint is not None and isinstance(model, SimMIM):
         state, meta = read_run(checkpoint)
         check_keys(model, state, checkpoint)
         check_head(runner.cfg.model, meta, checkpoint)
+
+
+def _set_wrapper(cfg: Config) -> None:
+    """Takes MMEngine's settings of ``DistributedDataParallel``, but for gradients.
+
+    They are views of the buckets in which they are summed: one copy of all gradients less, in time and in memory.
+    """
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    if wrapper['type'].rpartition('.')[2] == 'MMDistributedDataParallel':
+        wrapper.setdefault('broadcast_buffers', False)
+        wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
+        wrapper.setdefault('gradient_as_bucket_view', True)
+    cfg.model_wrapper_cfg = wrapper
 
 
 def _distribute_on_cpus(cfg: Config) -> None:
@@ -114,13 +132,8 @@ def _distribute_on_cpus(cfg: Config) -> None:
         if cfg.launcher == 'slurm':
             _read_slurm_environment()
         torch.distributed.init_process_group('gloo')
-    if shards(cfg):
-        return
-    wrapper = cfg.get('model_wrapper_cfg') or {}
-    wrapper.setdefault('type', 'MMDistributedDataParallel')
-    wrapper.setdefault('broadcast_buffers', False)
-    wrapper['device_ids'] = None
-    cfg.model_wrapper_cfg = wrapper
+    if not shards(cfg):
+        cfg.model_wrapper_cfg['device_ids'] = None
 
 
 def _read_slurm_environment() -> None:
