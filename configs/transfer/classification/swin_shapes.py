@@ -79,3 +79,4 @@ default_hooks = dict(
     logger=dict(interval=20),
     checkpoint=dict(by_epoch=False, interval=600, max_keep_ckpts=1, save_best=None),
 )
+work_dir = 'work_dirs/shapes_classification'  # the three configs have one name

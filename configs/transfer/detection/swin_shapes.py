@@ -50,7 +50,7 @@ train_dataloader = dict(
         data_root='data/shapes/scenes',
         ann_file='annotations/train.json',
         data_prefix=dict(img='images/train/'),
-        indices=80,
+        indices=150,
         metainfo=dict(classes=classes),
         filter_cfg=dict(min_size=8),
         pipeline=[
@@ -98,10 +98,11 @@ param_scheduler = dict(
     min_ratio=0.01,
 )
 auto_scale_lr = dict(base_batch_size=8)
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=300, val_interval=300)
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=400)
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(by_epoch=False, interval=300, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1),
 )
+work_dir = 'work_dirs/shapes_detection'  # the three configs have one name

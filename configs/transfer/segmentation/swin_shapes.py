@@ -1,4 +1,4 @@
-"""UPerNet on painted shapes, in a minute on two CPU cores.
+"""UPerNet on painted shapes, in minutes on two CPU cores.
 
 Data:     python tools/make_shapes_dataset.py data/shapes
 Weights:  configs/demo/shapes.py
@@ -39,7 +39,7 @@ train_dataloader = dict(
         type='BaseSegDataset',
         data_root='data/shapes/scenes',
         data_prefix=dict(img_path='images/train', seg_map_path='labels/train'),
-        indices=80,
+        indices=150,
         metainfo=dict(classes=classes),
         pipeline=[
             dict(type='LoadImageFromFile'),
@@ -75,8 +75,9 @@ param_scheduler = dict(
     warmup_ratio=0.01,
     min_ratio=0.01,
 )
-train_cfg = dict(max_iters=200, val_interval=200)
+train_cfg = dict(max_iters=400, val_interval=400)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(interval=200, max_keep_ckpts=1, save_best=None),
+    checkpoint=dict(interval=400, max_keep_ckpts=1, save_best=None),
 )
+work_dir = 'work_dirs/shapes_segmentation'  # the three configs have one name
