@@ -1,0 +1,94 @@
+"""Estimates against arithmetic with round numbers, and plans as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from simmim_mm.planning.configs import find_config
+from simmim_mm.planning.counts import Counts, Kept
+from simmim_mm.planning.estimate import Assumptions, estimate
+from simmim_mm.planning.hardware import GPUS, Gpu
+from simmim_mm.planning.report import plan_run
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+BILLION = Counts(
+    parameters=10**9,
+    largest_unit=10**8,
+    rest=10**7,
+    forward=1e12,
+    backward=2e12,
+    recomputed=9e11,
+    plain=Kept(1e9, 1e9),
+    checkpointed=Kept(0, 1e8),
+    largest_block=Kept(0, 5e7),
+)
+ROUND = Gpu(tflops=100, memory=100, memory_bandwidth=1000, link=100, network=10, sources=())
+PERFECT = Assumptions(1.0, 1.0, 1.0)
+
+
+def test_ddp_by_hand():
+    plan = estimate(BILLION, ROUND, 8, 10, 'DDP', False, PERFECT)
+    assert (plan.weights, plan.gradients, plan.optimizer, plan.buffers) == (4e9, 4e9, 8e9, 4e9)
+    assert plan.activations == 11e9
+    assert plan.memory == 31e9
+    assert plan.largest_batch == 79  # 100 - 20 - 1 GB
+    assert plan.compute == pytest.approx(0.3)
+    assert plan.sent == 2 * 7 / 8 * 4e9
+    assert plan.communication == pytest.approx(0.07)
+    # The collectives hide behind the backward pass; AdamW moves 28 GB.
+    assert plan.step == pytest.approx(0.3 + 0.028)
+
+
+def test_fsdp_by_hand_between_machines():
+    plan = estimate(BILLION, ROUND, 16, 10, 'FSDP2', True, PERFECT)
+    assert (plan.weights, plan.gradients, plan.optimizer) == (0.25e9, 0.25e9, 0.5e9)
+    assert plan.buffers == 2 * 1e8 * 8 + 1e7 * 8
+    assert plan.activations == 10 * 1.5e8
+    assert plan.compute == pytest.approx(0.1 + 0.2 + 0.09)
+    assert plan.sent == 15 / 16 * (2 * 2e9 + 4e9)
+    # Weights arrive more slowly than they are used: 15/16 x 2 GB, and again with 15/16 x 4 GB, at 10 GB/s.
+    assert plan.step == pytest.approx(0.1875 + 0.5625 + 0.028 / 16)
+
+
+@pytest.mark.parametrize('strategy', ['DDP', 'FSDP2'])
+@pytest.mark.parametrize('checkpointing', [False, True])
+def test_the_largest_batch_is_the_last_that_fits(strategy, checkpointing):
+    gpu = GPUS['h100']
+    batch = estimate(BILLION, gpu, 8, 1, strategy, checkpointing).largest_batch
+    limit = Assumptions().memory_share * gpu.memory * 1e9
+    assert estimate(BILLION, gpu, 8, batch, strategy, checkpointing).memory <= limit
+    assert estimate(BILLION, gpu, 8, batch + 1, strategy, checkpointing).memory > limit
+
+
+def test_one_gpu_sends_nothing():
+    for strategy in ('DDP', 'FSDP2'):
+        plan = estimate(BILLION, ROUND, 1, 1, strategy, False, PERFECT)
+        assert plan.sent == plan.communication == 0
+
+
+def test_a_plan_is_a_table(tiny_swin):
+    cfg = Config(dict(model=dict(type='SimMIM', backbone=tiny_swin(), img_size=64)))
+    lines = plan_run(cfg, [1, 8], 'a100', batch_per_gpu=4, epochs=2, images=1000).splitlines()
+    table = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('|')]
+    head, rows = table[0], [dict(zip(table[0], row, strict=True)) for row in table[2:]]
+    assert [(row['GPUs'], row['strategy'], row['checkpointing']) for row in rows] == [
+        (number, strategy, checkpointing)
+        for number in ('1', '8') for strategy in ('DDP', 'FSDP2') for checkpointing in ('no', 'yes')
+    ]  # fmt: skip
+    assert {row['fits'] for row in rows} == {'yes'}
+    assert len(head) == 15
+    assert any('312 TFLOPS' in line for line in lines)
+    assert any(line.startswith('Published: https://www.nvidia.com') for line in lines)
+    assert any(line.startswith('Assumed, not measured: 30%') for line in lines)
+
+
+def test_names_are_checked(tiny_swin):
+    with pytest.raises(ValueError, match='--gpu h900 is unknown; use one of a100'):
+        plan_run(Config(), [8], 'h900')
+    with pytest.raises(ValueError, match='--model swin_huge is unknown; there are'):
+        find_config(CONFIGS, 'swin_huge')
+    assert find_config(CONFIGS, 'swin_base').endswith('simmim_swin_base.py')
+    assert find_config(CONFIGS, 'swinv2_giant').endswith('simmim_swinv2_giant_800e.py')
