@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Measure training steps and their memory, beside those of other code bases. See docs/performance.md."""
+
+import argparse
+
+from _bootstrap import whole_number
+
+KINDS = {
+    'step': 'time of a training step',
+    'memory': 'peak memory of a training step',
+}
+
+
+def parse_args() -> argparse.Namespace:
+    kinds = '\n'.join(f'  {name:8} {text}' for name, text in KINDS.items())
+    parser = argparse.ArgumentParser(
+        description=f'{__doc__}\n\n{kinds}', formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('what', choices=KINDS, help='what is measured')
+    parser.add_argument(
+        '--against',
+        nargs='+',
+        action='extend',
+        default=[],
+        choices=['mmpretrain', 'simmim', 'hf', 'plain'],
+        help="whose step: mmpretrain's own SimMIM, the authors' code (with --peer-dir), transformers, or the same "
+        'network without anything of ours to make it fast',
+    )
+    parser.add_argument(
+        '--model', default='swin_tiny', help='a config: its name without simmim_, or a file (default: %(default)s)'
+    )
+    parser.add_argument('--batch-size', type=whole_number(1), default=8, help='images a step (default: %(default)s)')
+    parser.add_argument('--img-size', type=whole_number(1), help="side of the images in pixels (default: the config's)")
+    parser.add_argument(
+        '--precision', choices=['fp32', 'bf16', 'fp16'], help="for all (default: each candidate's own default)"
+    )
+    parser.add_argument(
+        '--acceleration',
+        nargs='+',
+        default=[],
+        metavar='PRESET|LEVER=VALUE',
+        help="ours, such as: exact mlp=False (default: the config's)",
+    )
+    parser.add_argument('--no-drop-path', action='store_true', help='drop path is 0 in all (default: as each has it)')
+    parser.add_argument('--peer-dir', metavar='FOLDER', help="a checkout of the authors' code, for --against simmim")
+    parser.add_argument('--rounds', type=whole_number(1), default=5, help='turns of each that count (default: 5)')
+    parser.add_argument(
+        '--repeats', type=whole_number(1), help='steps a turn (default: 1 on CPUs, 10 on CUDA, where steps overlap)'
+    )
+    parser.add_argument(
+        '--isolate', action='store_true', help='each candidate in a process of its own; they still take turns'
+    )
+    parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
+    parser.add_argument('--threads', type=whole_number(1), help="of PyTorch (default: PyTorch's choice)")
+    parser.add_argument('--seed', type=whole_number(0), default=0, help='of weights, images and masks (default: 0)')
+    parser.add_argument('--json', metavar='FILE', help='write everything that was measured, with machine and versions')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    from simmim_mm.benchmark.command import run
+    from simmim_mm.cli import user_errors
+
+    with user_errors():
+        print(run(args))
+
+
+if __name__ == '__main__':
+    main()
