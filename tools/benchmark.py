@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measure training steps and their memory, beside those of other code bases. See docs/performance.md."""
+"""Measure training steps, memory and loaders, beside those of other code bases. See docs/performance.md."""
 
 import argparse
 
@@ -8,6 +8,11 @@ from _bootstrap import whole_number
 KINDS = {
     'step': 'time of a training step',
     'memory': 'peak memory of a training step',
+    'levers': 'each lever of the acceleration, alone and on top of those before it',
+    'loader': 'from JPEG files to a batch',
+    'decode': 'whole decoding against decoding as large as the crop needs',
+    'scaling': 'step time and memory against image area, batch and model size',
+    'gpu': 'all tables of a CUDA device in one call',
 }
 
 
@@ -53,8 +58,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', choices=['auto', 'cpu', 'cuda'], default='auto')
     parser.add_argument('--threads', type=whole_number(1), help="of PyTorch (default: PyTorch's choice)")
     parser.add_argument('--seed', type=whole_number(0), default=0, help='of weights, images and masks (default: 0)')
+    parser.add_argument(
+        '--levers', nargs='+', default=[], metavar='NAME', help='for levers: which (default: of presets)'
+    )
+    parser.add_argument(
+        '--img-sizes', nargs='*', type=whole_number(1), default=[192, 288, 384, 480], help='for scaling'
+    )
+    parser.add_argument(
+        '--batch-sizes', nargs='*', type=whole_number(1), help='for scaling (1 2 4 8) and gpu (128 256 512)'
+    )
+    parser.add_argument('--archs', nargs='*', default=['tiny', 'small', 'base'], help="for scaling: the encoder's arch")
+    parser.add_argument('--plot', metavar='FILE', help='for scaling: a picture to draw')
     parser.add_argument('--json', metavar='FILE', help='write everything that was measured, with machine and versions')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.batch_sizes is None:
+        args.batch_sizes = [128, 256, 512] if args.what == 'gpu' else [1, 2, 4, 8]
+    return args
 
 
 def main() -> None:

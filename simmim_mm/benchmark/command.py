@@ -11,9 +11,13 @@ import torch
 
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.benchmark.environment import describe_environment, describe_in_a_line
+from simmim_mm.benchmark.gpu import gpu_table, measure_gpu, write_markdown
+from simmim_mm.benchmark.levers import levers_table, measure_levers
+from simmim_mm.benchmark.loader import decode_table, loader_table, measure_decode, measure_loader
 from simmim_mm.benchmark.memory import measure_memory, memory_table
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.quiet import quieten
+from simmim_mm.benchmark.scaling import measure_scaling, plot_scaling, scaling_table
 from simmim_mm.benchmark.step import measure_step, step_table
 from simmim_mm.benchmark.tables import write_json
 
@@ -82,6 +86,8 @@ def make_plan(args: argparse.Namespace) -> Plan:
 def run(args: argparse.Namespace) -> str:
     """Measures, writes the JSON file where one is asked for, and returns what is to be printed."""
     quieten()
+    if args.what == 'gpu' and args.device != 'cpu' and not torch.cuda.is_available():
+        raise ValueError('gpu measures CUDA devices, and PyTorch finds none here; run it on a machine that has one')
     plan = make_plan(args)
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
@@ -89,12 +95,14 @@ def run(args: argparse.Namespace) -> str:
     results, text = KINDS[args.what](plan, args)
     if args.json is not None:
         write_json(args.json, {'what': args.what, 'environment': environment, 'results': results})
-    return f'{describe_in_a_line(environment)}\n\n{text}'
+    heading = describe_in_a_line(environment)
+    if args.what == 'gpu' and args.json is not None:
+        write_markdown(f'{args.json.removesuffix(".json")}.md', heading, text)
+    return f'{heading}\n\n{text}'
 
 
 def _step(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
-    repeats = args.repeats or (10 if plan.device == 'cuda' else 1)
-    results = measure_step(plan, args.against or ['plain'], args.rounds, repeats, args.isolate)
+    results = measure_step(plan, args.against or ['plain'], args.rounds, _repeats(plan, args), args.isolate)
     return results, step_table(results)
 
 
@@ -103,4 +111,47 @@ def _memory(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
     return results, memory_table(results)
 
 
-KINDS: dict[str, Callable[[Plan, argparse.Namespace], tuple[Any, str]]] = {'step': _step, 'memory': _memory}
+def _levers(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_levers(plan, args.levers, args.rounds, _repeats(plan, args))
+    return results, levers_table(results)
+
+
+def _loader(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_loader(rounds=args.rounds)
+    return results, loader_table(results)
+
+
+def _decode(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_decode(rounds=args.rounds)
+    return results, decode_table(results)
+
+
+def _scaling(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_scaling(
+        plan, args.img_sizes, args.batch_sizes, args.archs, rounds=args.rounds, repeats=_repeats(plan, args)
+    )
+    if args.plot is not None:
+        plot_scaling(results, args.plot)
+    return results, scaling_table(results)
+
+
+def _gpu(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_gpu(
+        plan, args.batch_sizes, args.against or ['mmpretrain'], args.rounds, repeats=_repeats(plan, args)
+    )
+    return results, gpu_table(results)
+
+
+def _repeats(plan: Plan, args: argparse.Namespace) -> int:
+    return args.repeats or (10 if plan.device == 'cuda' else 1)
+
+
+KINDS: dict[str, Callable[[Plan, argparse.Namespace], tuple[Any, str]]] = {
+    'step': _step,
+    'memory': _memory,
+    'levers': _levers,
+    'loader': _loader,
+    'decode': _decode,
+    'scaling': _scaling,
+    'gpu': _gpu,
+}
