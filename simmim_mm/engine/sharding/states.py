@@ -22,7 +22,7 @@ def gather(tree: Any, keep: bool) -> Any:
         The same with whole tensors on the CPU in place of shards; None in their place where they are not kept.
     """
     if isinstance(tree, DTensor):
-        whole = tree.detach().full_tensor()
+        whole = tree.full_tensor().detach()
         return whole.cpu() if keep else None
     if isinstance(tree, Mapping):
         return {key: gather(value, keep) for key, value in tree.items()}

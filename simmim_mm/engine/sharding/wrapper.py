@@ -39,6 +39,8 @@ class FullyShardedDataParallel(nn.Module):
         ValueError: If an argument is unknown.
     """
 
+    module: Any
+
     def __init__(self, module: nn.Module, reshard_after_forward: bool = True, param_dtype: str = 'auto') -> None:
         super().__init__()
         if param_dtype not in ('auto', 'fp32'):
