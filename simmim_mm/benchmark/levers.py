@@ -13,7 +13,8 @@ from simmim_mm.benchmark.seats import Maker, seated
 from simmim_mm.benchmark.step import measure_seats, spread
 from simmim_mm.benchmark.tables import table
 
-MIB = 2**20
+# Levers that change the process, not the model: they would reach what they are measured against.
+PROCESS_WIDE = ('allocator',)
 
 
 def default_values(names: Iterable[str], device: str) -> dict[str, Any]:
@@ -60,9 +61,9 @@ def variants(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def measure_levers(plan: Plan, names: Iterable[str] = (), rounds: int = 5, repeats: int = 1) -> dict[str, Any]:
-    """Measures each variant against the model without levers: the two take turns, each in a process of its own.
+    """Measures each variant against the model without levers: the two take turns.
 
-    A process of its own, because some levers are settings of the process.
+    Where a lever is a setting of the whole process, each of the two has a process of its own.
 
     Args:
         plan: The settings; its acceleration does not count.
@@ -85,7 +86,7 @@ def measure_levers(plan: Plan, names: Iterable[str] = (), rounds: int = 5, repea
             'off': 'ours',
             name: functools.partial(OwnCandidate, name=name, acceleration=settings),
         }
-        with seated(setup, makers, isolate=True) as seats:
+        with seated(setup, makers, isolate=any(lever in settings for lever in PROCESS_WIDE)) as seats:
             report = seats[name].reports.get(list(settings)[-1], '')
             if report.startswith('does not apply') and not name.startswith('...'):
                 rows.append({'name': name, 'settings': settings, 'report': report})

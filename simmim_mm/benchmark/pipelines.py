@@ -43,11 +43,11 @@ def own_pipeline(folder: str, size: int = 192, fast: bool = True) -> Pipeline:
         folder,
         fast=fast,
         pipeline=[
-            dict(type='LoadImage', grey='repeat', channels=3),
-            dict(type='RandomResizedCrop', size=size, scale=(0.67, 1.0)),
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='RandomPatchMask', mask_patch_size=32, mask_ratio=0.6),
-            dict(type='PackMaskedImage'),
+            dict(type='simmim_mm.LoadImage', grey='repeat', channels=3),
+            dict(type='simmim_mm.RandomResizedCrop', size=size, scale=(0.67, 1.0)),
+            dict(type='simmim_mm.RandomFlip', prob=0.5),
+            dict(type='simmim_mm.RandomPatchMask', mask_patch_size=32, mask_ratio=0.6),
+            dict(type='simmim_mm.PackMaskedImage'),
         ],
     )
 
