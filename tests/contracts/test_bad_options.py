@@ -23,7 +23,7 @@ VALUES = {
 # Without a default of their own: what SimMIM finds out and hands over (build_derived refuses other values in a config),
 # and what MMEngine's Runner does.
 DERIVED = {'embed_dims', 'feature_dims', 'image_channels', 'in_channels', 'num_classes', 'out_channels', 'upscale'}
-DERIVED |= {'dataset', 'optimizer'}
+DERIVED |= {'dataset', 'module', 'optimizer'}
 # MMEngine's own arguments, with MMEngine's meaning.
 HOSTS = {'init_cfg'}
 
@@ -49,6 +49,7 @@ ACCEPTED = {
     'LoadImage.nan_value': {'a negative number', 'zero'},  # any number may stand for "no data"
     'MaskGenerator.mask_ratio': {'zero'},  # nothing hidden
     'PixelMasker.stem': {'a string'},  # a path, looked for by SimMIM
+    'PreemptionHook.signals': {'an empty list'},  # none
     'ReconstructionHead.visible_weight': {'zero', 'None'},  # visible positions do not count; 1
     'RandomFlip.prob': {'zero'},  # never
     'RandomResizedCrop.begins': {'None'},  # sizes at random

@@ -109,6 +109,10 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'DeferredRuntimeInfoHook': dict,
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
         'CheckedPretrained': lambda: dict(checkpoint=None),
+        'IterationSeedHook': dict,
+        'PreemptionHook': dict,
+        'ResumableEpochLoop': lambda: dict(runner=None, dataloader=torch.utils.data.DataLoader(range(2)), max_epochs=1),
+        'SafeCheckpointHook': dict,
         'FullyShardedDataParallel': lambda: dict(module=torch.nn.Linear(1, 1)),
         'LayerDecayConstructor': lambda: dict(
             optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0)), paramwise_cfg=dict(layer_decay_rate=0.9)

@@ -41,8 +41,8 @@ class PreemptionHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self, signals: Sequence[str] = ('SIGTERM', 'SIGUSR1'), interval: int = 10) -> None:
-        unknown = [name for name in signals if not isinstance(getattr(signal, str(name), None), signal.Signals)]
-        if unknown or isinstance(signals, str):
+        names = [member.name for member in signal.Signals]
+        if not isinstance(signals, list | tuple) or any(name not in names for name in signals):
             raise ValueError(f"PreemptionHook: signals={signals!r} must be names of signals, such as ['SIGTERM']")
         check_whole(interval, 'interval', 'PreemptionHook')
         self.signals, self.interval = tuple(signals), interval
