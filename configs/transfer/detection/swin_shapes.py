@@ -98,11 +98,11 @@ param_scheduler = dict(
     min_ratio=0.01,
 )
 auto_scale_lr = dict(base_batch_size=8)
-train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=400, val_interval=400)
+train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=200, val_interval=200)
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(by_epoch=False, interval=400, max_keep_ckpts=1),
+    checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=1),
 )
 work_dir = 'work_dirs/shapes_detection'  # the three configs have one name
