@@ -33,10 +33,10 @@ def graphs(monkeypatch):
     torch._dynamo.reset()
 
 
-def small_model():
+def small_model(**kwargs):
     """A ViT of one block."""
     arch = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
-    return build_model(backbone=tiny_encoders()['VisionTransformer'] | dict(arch=arch))
+    return build_model(backbone=tiny_encoders()['VisionTransformer'] | dict(arch=arch), **kwargs)
 
 
 def batch(hidden=3, hw=(64, 64), dtype=torch.float32):
@@ -113,7 +113,7 @@ PARTS = {
 
 @pytest.mark.parametrize('name', PARTS)
 def test_other_parts(graphs, name):
-    reference = build_model(**PARTS[name])
+    reference = small_model(**PARTS[name])
     model = copy.deepcopy(reference)
     accelerate(model, 'exact', allocator=False, compile=True)
     assert_same_step(model, reference, *batch())
