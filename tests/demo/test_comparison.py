@@ -114,7 +114,7 @@ def test_other_settings_or_weights_are_run_again(place):
 
 
 def test_labels_follow_from_the_seed_and_are_the_same_for_both_starts(place):
-    make_shapes_dataset('data/shapes', counts=Counts(1, 1, 1, 90, 1))
+    make_shapes_dataset('data/shapes', counts=Counts(1, 1, 1, 160, 1))
     compare(place, ['segmentation', 'classification'], [0, 1])
     chosen: dict[str, set] = {}
     for call in calls()[1:]:
