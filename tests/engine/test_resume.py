@@ -151,6 +151,7 @@ def test_killed_by_force_it_goes_on_as_if_nothing_had_happened(config, tmp_path)
         KillTest(ROOT / 'tools' / 'train.py', str(path), tmp_path / 'kills', say=lambda text: None), kills=2, seed=1
     )
     assert result['kills'] == 2
+    assert not list((tmp_path / 'kills').rglob('*.draft'))
     assert result['largest_difference'] == 0.0
 
 
@@ -187,7 +188,10 @@ def test_the_old_checkpoint_is_removed_after_the_new_one_is_there(config, monkey
         train(cfg)
     assert [path.name for path in Path(cfg.work_dir).glob('*.pth')] == ['epoch_1.pth']
     monkeypatch.undo()
+    left = Path(cfg.work_dir) / 'epoch_2-draft-x1.draft'
+    left.write_bytes(b'half')
     train(config('run', resume=True))
+    assert not left.exists()
     assert (Path(cfg.work_dir) / 'epoch_3.pth').exists()
     assert not (Path(cfg.work_dir) / 'epoch_1.pth').exists()
 

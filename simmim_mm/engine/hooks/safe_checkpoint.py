@@ -17,6 +17,8 @@ from simmim_mm.options import check_whole
 from simmim_mm.registry import HOOKS
 
 ROLLING = 'latest.pth'
+# As write_atomically names them.
+DRAFTS = '*-draft-*.draft'
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -82,6 +84,9 @@ class SafeCheckpointHook(CheckpointHook):
         backend = get_file_backend(settings['out_dir'] or runner.work_dir, backend_args=settings['backend_args'])
         if isinstance(backend, LocalBackend) and not settings['backend_args'] and not settings['file_client_args']:
             settings['backend_args'] = {'backend': 'simmim_mm.atomic'}
+            if dist.is_main_process():
+                for draft in Path(settings['out_dir'] or runner.work_dir).glob(DRAFTS):  # of a run that was killed
+                    draft.unlink(missing_ok=True)
         super().before_train(runner)
         host: Any = self.file_backend
         remove, rmtree = host.remove, host.rmtree
