@@ -84,10 +84,10 @@ class SafeCheckpointHook(CheckpointHook):
         backend = get_file_backend(settings['out_dir'] or runner.work_dir, backend_args=settings['backend_args'])
         if isinstance(backend, LocalBackend) and not settings['backend_args'] and not settings['file_client_args']:
             settings['backend_args'] = {'backend': 'simmim_mm.atomic'}
-            if dist.is_main_process():
-                for draft in Path(settings['out_dir'] or runner.work_dir).glob(DRAFTS):  # of a run that was killed
-                    draft.unlink(missing_ok=True)
         super().before_train(runner)
+        if dist.is_main_process() and settings['backend_args'] == {'backend': 'simmim_mm.atomic'}:
+            for draft in Path(settings['out_dir']).glob(DRAFTS):  # of a run that was killed
+                draft.unlink(missing_ok=True)
         host: Any = self.file_backend
         remove, rmtree = host.remove, host.rmtree
         host.remove = lambda path: self._outdated.append((remove, path))
