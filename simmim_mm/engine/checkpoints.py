@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 
 from simmim_mm.registry import MODELS
+from simmim_mm.transfer.plain_data import plain_data
 
 
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:
@@ -66,12 +67,18 @@ def read_run(checkpoint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file holds no weights.
+        ValueError: If the file holds no weights, or Python objects beside tensors and plain data.
     """
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(f'checkpoint {checkpoint!r} is no file (seen from {os.getcwd()})')
     try:
-        loaded = _load_checkpoint(checkpoint, map_location='cpu')
+        with plain_data():
+            loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one, or one with Python objects beside tensors and '
+            f'plain data, which are not created, as they can run any code: {str(error).splitlines()[0]}'
+        ) from error
     except Exception as error:
         raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
     state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None

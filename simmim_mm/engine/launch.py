@@ -103,8 +103,10 @@ def _check_resumed(runner: Runner) -> None:
             check_input_channels(model.state_dict(), read_checkpoint(runner._load_from), runner._load_from)
         return
     checkpoint = runner._load_from or newest_checkpoint(runner.work_dir)
-    if checkpoint is not None and isinstance(model, SimMIM):
-        state, meta = read_run(checkpoint)
+    if checkpoint is None or not os.path.isfile(checkpoint):
+        return
+    state, meta = read_run(checkpoint)  # of other models too: code in a file is refused
+    if isinstance(model, SimMIM):
         check_keys(model, state, checkpoint)
         check_head(runner.cfg.model, meta, checkpoint)
 

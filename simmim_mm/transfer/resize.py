@@ -16,6 +16,9 @@ BIASES = ('use_rel_pos_bias', 'use_shared_rel_pos_bias')  # options of mmpretrai
 _SWINS = ('SwinTransformer', 'SwinTransformerV2')
 _SIZED = (*_SWINS, 'VisionTransformer', 'BEiTViT')
 
+# Cells a side: all of the first stage of an image of 256 px.
+LARGEST_WINDOW = 64
+
 
 def retarget(
     backbone: Mapping[str, Any],
@@ -46,6 +49,11 @@ def retarget(
     if window_size is not None:
         if family not in _SWINS:
             raise ValueError(f'{family} has no windows; leave --window-size out')
+        if any(size > LARGEST_WINDOW for size in window_size):
+            raise ValueError(
+                f'--window-size {" ".join(map(str, window_size))}: windows have at most {LARGEST_WINDOW} cells a side, '
+                'as each attends to its square'
+            )
         config = _with_windows(config, module, family, window_size)
     if family in _SWINS:
         config = _with_padding(config, module, window_size)

@@ -1,10 +1,12 @@
 """Models from checkpoints."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from mmengine.config import Config
 
-from simmim_mm.engine.checkpoints import load_model
+from simmim_mm.engine.checkpoints import load_model, read_checkpoint
 from simmim_mm.engine.resumed_head import check_head
 
 
@@ -15,6 +17,25 @@ def test_every_encoder_is_loaded(encoder, build_model, tmp_path):
     loaded = load_model(Config(dict(model=dict(type='SimMIM', backbone=encoder, img_size=64))), str(tmp_path / 'a.pth'))
     state = {key: value.cpu() for key, value in loaded.state_dict().items()}
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+class Code:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize('where', ['meta', 'message_hub', 'state_dict'])
+def test_code_in_a_checkpoint_is_not_run(tmp_path, where):
+    """Wherever it stands; MMEngine falls back to running it."""
+    torch.save({'state_dict': {}, where: {'a': Code(tmp_path / 'run')}}, tmp_path / 'a.pth')
+    with pytest.raises(ValueError, match='or one with Python objects beside tensors and plain data'):
+        read_checkpoint(str(tmp_path / 'a.pth'))
+    assert not (tmp_path / 'run').exists()
 
 
 HEAD = dict(type='ReconstructionHead', target=dict(type='PixelTarget'), loss=dict(type='L1Loss'))

@@ -6,7 +6,7 @@ Run:      python tools/train.py configs/transfer/classification/swin_shapes.py
               --pretrained work_dirs/shapes_backbone.pth
           the same with --pretrained none, to compare
 Labels:   50 images of each of 8 classes, chosen by FewLabels(seed=0)
-Result:   see docs/finetuning.md
+Result:   see docs/transfer.md
 """
 
 _base_ = 'swin_base_w6_192px_from_100e.py'

@@ -4,7 +4,7 @@ Data:     python tools/make_shapes_dataset.py data/shapes
 Weights:  configs/demo/shapes.py
 Run:      python tools/train.py configs/transfer/detection/swin_shapes.py --pretrained work_dirs/shapes_backbone.pth
           the same with --pretrained none, to compare
-Result:   see docs/finetuning.md
+Result:   see docs/transfer.md
 """
 
 _base_ = 'mask_rcnn_swin_base_coco.py'
