@@ -21,7 +21,10 @@ def newest_checkpoint(work_dir: str) -> str | None:
         work_dir: Of the run.
 
     Returns:
-        The file that was written last and whose checksums are right; None if there is none.
+        The file that was written last and whose checksums are right; None if there is no checkpoint.
+
+    Raises:
+        ValueError: If there are some, and all are damaged.
     """
     found = [path for pattern in PATTERNS for path in Path(work_dir).glob(pattern)]
     for path in sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True):
@@ -32,6 +35,11 @@ def newest_checkpoint(work_dir: str) -> str | None:
             f'{path} is damaged ({problem}); the checkpoint before it is used instead',
             logger='current',
             level=logging.WARNING,
+        )
+    if found:
+        raise ValueError(
+            f'none of the {len(found)} checkpoints in {work_dir} is whole, so there is nothing to resume from; delete '
+            'them, and the run starts from the beginning'
         )
     return None
 

@@ -218,9 +218,11 @@ def test_a_checkpoint_that_does_not_fit_is_not_resumed(tiny_config, tmp_path):
     other = ['--cfg-options', 'model.head.loss.type=L2Loss']
     output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', *other, status=2)
     assert 'was trained with another model.head' in output
-    (tmp_path / 'run' / 'epoch_2.pth').write_bytes(b'PK damaged')
+    for path in (tmp_path / 'run').glob('*.pth'):
+        path.write_bytes(b'PK damaged')
     output = train(config, '--work-dir', str(tmp_path / 'run'), '--resume', status=2)
-    assert 'is no PyTorch checkpoint, or a damaged one' in output
+    assert 'epoch_2.pth is damaged' in output
+    assert 'is whole, so there is nothing to resume from; delete' in output
 
 
 def test_python_m_runs_the_tools(tmp_path):
