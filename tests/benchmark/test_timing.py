@@ -54,10 +54,10 @@ def test_peak_memory_counts_what_is_there_at_once():
     before = torch.zeros(MIB)
 
     def work():
-        first = before + 1
-        second = first * 2
+        first = before + before  # numbers in place of tensors would take some bytes too
+        second = first + first
         del first
-        return second[: MIB // 2] + 1
+        return second[: MIB // 2] + second[: MIB // 2]
 
     assert peak_above_start(work) == 8 * MIB
 
