@@ -1,14 +1,15 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and how to tell."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 
-def write_atomically(path: str | Path, write: Callable[[str], None], ending: str = '') -> None:
+def write_atomically(path: str | Path, write: Callable[[str], object], ending: str = '') -> None:
     """Writes a file beside its place first, so that whatever happens, no half of it is found there.
 
     Args:
@@ -38,3 +39,22 @@ def write_atomically(path: str | Path, write: Callable[[str], None], ending: str
         os.replace(draft, path)
     finally:
         Path(draft).unlink(missing_ok=True)
+
+
+def damage_of(path: str | os.PathLike) -> str | None:
+    """Checks the checksums of a checkpoint, without loading it.
+
+    Args:
+        path: A file that ``torch.save`` wrote, a zip file of which each part has a CRC-32.
+
+    Returns:
+        What is wrong with it; None if nothing is.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        return str(error)
+    except Exception as error:  # a damaged header, compressed data that ends early, a file that cannot be read
+        return f'a part cannot be read: {error}'
+    return None if damaged is None else f'the checksum of {damaged} is wrong'

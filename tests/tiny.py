@@ -15,6 +15,36 @@ def tiny_swin(window_size: int = 2, **kwargs) -> dict:
     )
 
 
+def tiny_vit(**kwargs) -> dict:
+    """A ViT of one layer, for tests of what happens around a model."""
+    return (
+        dict(
+            type='mmpretrain.VisionTransformer',
+            arch=dict(embed_dims=16, num_layers=1, num_heads=1, feedforward_channels=16),
+            img_size=64,
+            patch_size=16,
+            out_type='featmap',
+        )
+        | kwargs
+    )
+
+
+# The reference recipe with a Swin of four blocks at 64 px, as the text of a config; tests append what they change.
+TINY_CONFIG = """
+_base_ = '{base}'
+model = dict(
+    img_size=64,
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
+        img_size=64, window_size=2))
+train_dataloader = dict(
+    batch_size={batch_size}, num_workers={num_workers}, persistent_workers={num_workers} > 0,
+    dataset=dict(data_root={data_root!r}, pipeline=[
+        dict(type='LoadImage'), dict(type='RandomResizedCrop', size=64), dict(type='RandomFlip'),
+        dict(type='RandomPatchMask', mask_patch_size=32), dict(type='PackMaskedImage')]))
+"""
+
+
 def tiny_encoders() -> dict[str, dict]:
     """A tiny config for each row of the table of stems and its variants; all take 64 px images."""
     four_stages = dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8])

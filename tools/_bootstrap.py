@@ -41,9 +41,7 @@ def add_picture_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         help='of images with more than three channels: which to show as red, green and blue, or which one as grey, '
         'counted from 0, such as 3,2,1 (default: the first three)',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
 
 
 def add_image_arguments(parser: argparse.ArgumentParser, out: str) -> None:
@@ -54,3 +52,8 @@ def add_image_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         '--max-images', type=whole_number(1), default=16, help='spread over what is named (default: %(default)s)'
     )
     parser.add_argument('--seed', type=whole_number(0), default=0, help='of the masks (default: %(default)s)')
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, use: str = 'as in train.py') -> None:
+    """The option that overrides settings of a config."""
+    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help=use)

@@ -3,7 +3,7 @@
 
 import argparse
 
-from _bootstrap import whole_number
+from _bootstrap import add_cfg_options, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,9 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seed', type=whole_number(0), default=0, help='of pixels and first centres (default: 0)')
     parser.add_argument('--data-root', help='folder of training images, as in train.py')
     parser.add_argument('--force', action='store_true', help='make the file anew, whatever is there')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from _bootstrap import whole_number
+from _bootstrap import add_cfg_options, whole_number
 
 CONFIG = Path(__file__).resolve().parent.parent / 'configs' / 'simmim_swin_base.py'
 
@@ -27,9 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--mask-patch-size', type=whole_number(1), default=32, help="side of the mask's cells (default: %(default)s px)"
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

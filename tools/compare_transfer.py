@@ -4,7 +4,7 @@
 import argparse
 from pathlib import Path
 
-from _bootstrap import whole_number
+from _bootstrap import add_cfg_options, whole_number
 
 TASKS = ('classification', 'segmentation', 'detection')
 
@@ -31,9 +31,7 @@ def parse_args() -> argparse.Namespace:
         default='work_dirs/compare_transfer',
         help='gets logs, checkpoints and results.json (default: %(default)s)',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='for every fine-tuning'
-    )
+    add_cfg_options(parser, 'for every fine-tuning')
     return parser.parse_args()
 
 

@@ -3,7 +3,7 @@
 
 import argparse
 
-from _bootstrap import whole_number
+from _bootstrap import add_cfg_options, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,9 +18,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help="read the channels and values that the files hold, instead of what the config's model takes",
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -5,7 +5,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _bootstrap import whole_number
+from _bootstrap import add_cfg_options, whole_number
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--folder', default='work_dirs/kill_test', help='for the runs; what is there is removed (default: %(default)s)'
     )
-    parser.add_argument('--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE')
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -33,7 +33,7 @@ def main() -> None:
             KillTest(train, args.config, Path(args.folder), args.processes, options), args.kills, args.seed
         )
     print(json.dumps(result))
-    if result['largest_difference'] != 0:
+    if result['differing']:
         raise SystemExit(1)
 
 

@@ -2,11 +2,8 @@
 """Estimate memory, step time and communication of a pre-training run on GPUs that are not at hand."""
 
 import argparse
-from pathlib import Path
 
-from _bootstrap import whole_number
-
-CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
+from _bootstrap import add_cfg_options, whole_number
 
 
 def share(text: str) -> float:
@@ -35,22 +32,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--mfu', type=share, default=0.3, help='share of the peak, measured on your GPU (default: 0.3)')
     parser.add_argument('--link-share', type=share, default=0.7, help='of the published bandwidths (default: 0.7)')
     parser.add_argument('--memory-share', type=share, default=0.9, help='of the memory for tensors (default: 0.9)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
-    from simmim_mm.engine.config import load_config
-    from simmim_mm.planning.configs import find_config
+    from simmim_mm.engine.config import find_config, load_config
     from simmim_mm.planning.estimate import Assumptions
     from simmim_mm.planning.report import plan_run
 
     with user_errors():
-        path = args.config or find_config(CONFIGS, args.model or 'swin_base')
+        path = args.config or find_config(args.model or 'swin_base')
         cfg = load_config(path, cfg_options=args.cfg_options)
         assumptions = Assumptions(args.mfu, args.link_share, args.memory_share)
         print(plan_run(cfg, args.gpus, args.gpu, args.batch_per_gpu, args.images, args.epochs, assumptions))

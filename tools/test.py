@@ -4,7 +4,7 @@
 import argparse
 import os
 
-import _bootstrap  # noqa: F401
+from _bootstrap import add_cfg_options
 
 
 def parse_args() -> argparse.Namespace:
@@ -13,9 +13,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint of a run of it')
     parser.add_argument('--data-root', help='folder of the data to test on')
     parser.add_argument('--work-dir', help='where the log goes (default: work_dirs/CONFIG)')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action='extend', default=[], metavar='KEY=VALUE', help='as in train.py'
-    )
+    add_cfg_options(parser)
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()

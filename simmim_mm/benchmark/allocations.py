@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+MIB = 2**20
 # Type of the device -> where figures come from.
 SOURCES = {
     'cpu': "bytes that PyTorch's allocator had handed out at once, with parameters and optimiser states",

@@ -10,16 +10,17 @@ from typing import Any
 import torch
 
 from simmim_mm.acceleration import check_acceleration
+from simmim_mm.benchmark.decode import decode_table, measure_decode
 from simmim_mm.benchmark.environment import describe_environment, describe_in_a_line
 from simmim_mm.benchmark.gpu import gpu_table, measure_gpu, write_markdown
 from simmim_mm.benchmark.levers import levers_table, measure_levers
-from simmim_mm.benchmark.loader import decode_table, loader_table, measure_decode, measure_loader
+from simmim_mm.benchmark.loader import loader_table, measure_loader
 from simmim_mm.benchmark.memory import measure_memory, memory_table
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.quiet import quieten
+from simmim_mm.benchmark.results import write_json
 from simmim_mm.benchmark.scaling import measure_scaling, plot_scaling, scaling_table
 from simmim_mm.benchmark.step import measure_step, step_table
-from simmim_mm.benchmark.tables import write_json
 
 
 def read_acceleration(words: Sequence[str]) -> dict[str, Any] | None:

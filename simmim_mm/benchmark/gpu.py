@@ -21,8 +21,8 @@ from simmim_mm.benchmark.pipelines import pipelines_of
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import LocalSeat, Maker
 from simmim_mm.benchmark.step import measure_seats, spread, step_table
-from simmim_mm.benchmark.tables import table
 from simmim_mm.benchmark.timing import Turn, interleave, median, ratios, take_turn
+from simmim_mm.tables import table
 
 COMPILED = 'ours, compiled'
 

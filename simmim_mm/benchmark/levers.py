@@ -11,7 +11,7 @@ from simmim_mm.benchmark.candidates import OwnCandidate, Setup
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import Maker, seated
 from simmim_mm.benchmark.step import measure_seats, spread
-from simmim_mm.benchmark.tables import table
+from simmim_mm.tables import table
 
 # Levers that change the process, not the model: they would reach what they are measured against.
 PROCESS_WIDE = ('allocator',)

@@ -1,4 +1,4 @@
-"""Loaders: images a second of one core, what the main process pays for a batch, and what faster decoding costs."""
+"""Loaders: images a second of one core, and what the main process pays for a batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from torch.utils.data import DataLoader, Dataset
 from simmim_mm.benchmark.photographs import write_jpegs
 from simmim_mm.benchmark.pipelines import Pipeline, own_pipeline, pipelines_of
 from simmim_mm.benchmark.step import spread
-from simmim_mm.benchmark.tables import table
 from simmim_mm.benchmark.timing import interleave, median, ratios, take_turn
+from simmim_mm.tables import table
 
 SIZES = ((500, 375), (4000, 3000))
-DECODED_SIZES = ((500, 375), (1000, 750), (2000, 1500), (4000, 3000))
 # Images a turn are chosen so that a turn takes about as long for all sizes.
 PIXELS_A_TURN = 24_000_000
 
@@ -45,12 +44,12 @@ def measure_loader(
     """
     found: list[dict[str, Any]] = []
     receiving: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder, _one_thread():
+    with tempfile.TemporaryDirectory() as folder, one_thread():
         for size in sizes:
             files = write_jpegs(f'{folder}/{size[0]}', size, 6)
             pipelines = pipelines_of(files)
             count = max(2, pixels // (size[0] * size[1]))
-            rows = _rates(pipelines, count, rounds)
+            rows = rates(pipelines, count, rounds)
             rows[0]['pixel_difference'] = pixel_difference(str(Path(files[0]).parent), count=min(count, 12))
             found.append({'size': list(size), 'images_a_turn': count, 'rows': rows})
         small = write_jpegs(f'{folder}/small', (256, 192), 6)
@@ -68,7 +67,17 @@ def measure_loader(
     return {'sizes': found, 'batch_size': batch_size, 'receiving': receiving}
 
 
-def _rates(pipelines: Mapping[str, Pipeline], count: int, rounds: int) -> list[dict[str, Any]]:
+def rates(pipelines: Mapping[str, Pipeline], count: int, rounds: int) -> list[dict[str, Any]]:
+    """Times pipelines in turn.
+
+    Args:
+        pipelines: By name; the first one is what ratios are to.
+        count: Images of a turn.
+        rounds: Turns of each that count.
+
+    Returns:
+        A row of figures for each.
+    """
     turns = interleave(
         {name: lambda one=one: take_turn(lambda: one.batch(range(count))) for name, one in pipelines.items()},  # type: ignore
         rounds,
@@ -154,40 +163,8 @@ def receiving_seconds(data: Samples, batch_size: int, rounds: int) -> float:
     return statistics.median(seconds[1:])
 
 
-def measure_decode(
-    sizes: Sequence[tuple[int, int]] = DECODED_SIZES, rounds: int = 5, pixels: int = PIXELS_A_TURN
-) -> dict[str, Any]:
-    """Measures our pipeline with files decoded as large as needed, and decoded whole.
-
-    Args:
-        sizes: (width, height) of the files.
-        rounds: Turns of each that count.
-        pixels: Of all images of a turn.
-
-    Returns:
-        ``rows``, one a size.
-    """
-    rows = []
-    with tempfile.TemporaryDirectory() as folder, _one_thread():
-        for size in sizes:
-            place = f'{folder}/{size[0]}'
-            write_jpegs(place, size, 6)
-            count = max(2, pixels // (size[0] * size[1]))
-            both = {'as needed': own_pipeline(place), 'whole': own_pipeline(place, fast=False)}
-            needed, whole = _rates(both, count, rounds)
-            rows.append(
-                {
-                    'size': list(size),
-                    'as_needed': needed,
-                    'whole': whole,
-                    'pixel_difference': pixel_difference(place, min(count, 12)),
-                }
-            )
-    return {'rows': rows}
-
-
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As in a worker of the loader: one thread for all libraries. Random states are seeded, and restored."""
     threads, states = (cv2.getNumThreads(), torch.get_num_threads()), np.random.get_state()  # noqa: NPY002
     cv2.setNumThreads(0)
@@ -232,20 +209,3 @@ def loader_table(results: Mapping[str, Any]) -> str:
             table(('loader', 'CPU ms', '/ ours'), received),
         ]
     )
-
-
-def decode_table(results: Mapping[str, Any]) -> str:
-    """The results for people."""
-    rows = [
-        (
-            f'{row["size"][0]}x{row["size"][1]}',
-            f'{row["whole"]["images_per_s"]:.1f}',
-            f'{row["as_needed"]["images_per_s"]:.1f}',
-            spread(row['whole']['wall_ratio']),
-            spread(row['whole']['cpu_ratio']),
-            f'{row["pixel_difference"]:.2f}',
-        )
-        for row in results['rows']
-    ]
-    head = ('JPEG', 'images/s, whole', 'as needed', 'wall, whole / as needed', 'CPU', 'off by, of 255')
-    return f'Our pipeline in one process with one thread, crops of 192 px.\n\n{table(head, rows)}'

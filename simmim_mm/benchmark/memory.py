@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from simmim_mm.benchmark.allocations import SOURCES
+from simmim_mm.benchmark.allocations import MIB, SOURCES
 from simmim_mm.benchmark.candidates import Setup
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import Maker, seated
-from simmim_mm.benchmark.tables import table
-
-MIB = 2**20
+from simmim_mm.tables import table
 
 
 def measure_memory(plan: Plan, against: Sequence[str] = ('mmpretrain',)) -> dict[str, Any]:

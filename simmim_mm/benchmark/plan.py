@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,10 +13,9 @@ from torch import Tensor
 
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.datasets.transforms import RandomPatchMask
-from simmim_mm.engine.config import load_config
-from simmim_mm.masking import num_hidden_cells, random_cells
+from simmim_mm.engine.config import find_config, load_config
+from simmim_mm.masking import random_masks
 
-PACKAGE = Path(__file__).resolve().parent.parent
 PRECISIONS = ('fp32', 'bf16', 'fp16')
 
 
@@ -72,31 +70,6 @@ class Batch(NamedTuple):
     mask: Tensor
 
 
-def find_config(model: str) -> str:
-    """The config file of a model.
-
-    Args:
-        model: See :class:`Plan`.
-
-    Returns:
-        Its path.
-
-    Raises:
-        FileNotFoundError: If there is none, with the names that there are.
-    """
-    if '::' in model or Path(model).is_file():
-        return model
-    folder = PACKAGE / '.mim' / 'configs'
-    folder = folder if folder.is_dir() else PACKAGE.parent / 'configs'
-    # A recipe's length is in some names: swinv2_tiny is simmim_swinv2_tiny_800e.py.
-    for pattern in (f'simmim_{model}.py', f'simmim_{model}_[0-9]*e.py'):
-        found = sorted(folder.glob(pattern))
-        if found:
-            return str(found[0])
-    names = ', '.join(sorted(path.stem.removeprefix('simmim_') for path in folder.glob('simmim_*.py')))
-    raise FileNotFoundError(f'--model {model!r} is no config file, and none of the configs here: {names}')
-
-
 def read_config(plan: Plan) -> Config:
     """The config of a plan, with the plan's settings in it.
 
@@ -133,10 +106,8 @@ def make_batch(plan: Plan, channels: int, image_hw: tuple[int, int]) -> Batch:
     Returns:
         The batch, on the CPU.
     """
-    rng = np.random.default_rng(plan.seed)
     grid_hw = RandomPatchMask(32, 0.6).grid_of(image_hw)
-    num_hidden = num_hidden_cells(grid_hw[0] * grid_hw[1], 0.6)
-    masks = np.stack([random_cells(grid_hw, num_hidden, rng) for _ in range(plan.batch_size)])
-    images = rng.integers(0, 256, (plan.batch_size, channels, *image_hw), dtype=np.uint8)
+    masks = random_masks(plan.batch_size, grid_hw, 0.6, plan.seed)
+    images = np.random.default_rng(plan.seed).integers(0, 256, (plan.batch_size, channels, *image_hw), dtype=np.uint8)
     tensors = torch.from_numpy(images), torch.from_numpy(masks)
     return Batch(*(tensor.pin_memory() for tensor in tensors)) if plan.device == 'cuda' else Batch(*tensors)

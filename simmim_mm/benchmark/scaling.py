@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from simmim_mm.benchmark.allocations import MIB
 from simmim_mm.benchmark.candidates import Setup
 from simmim_mm.benchmark.operations import step_operations
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import LocalSeat
-from simmim_mm.benchmark.tables import table
 from simmim_mm.benchmark.timing import interleave, median
+from simmim_mm.tables import table
 
-MIB = 2**20
 AXES = {'img_size': 'image area (pixels)', 'batch_size': 'batch (images)', 'arch': 'model size (parameters)'}
 QUANTITIES = {'wall_s': 'step time', 'cpu_s': 'CPU time', 'peak_memory': 'peak memory', 'operations': 'operations'}
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from simmim_mm.benchmark.allocations import MIB
 from simmim_mm.benchmark.candidates import Setup
 from simmim_mm.benchmark.comparison import difference
 from simmim_mm.benchmark.operations import step_operations
 from simmim_mm.benchmark.peak import matmul_peak
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import Maker, Seat, seated
-from simmim_mm.benchmark.tables import table
 from simmim_mm.benchmark.timing import interleave, median, ratios
-
-MIB = 2**20
+from simmim_mm.tables import table
 
 
 def measure_step(

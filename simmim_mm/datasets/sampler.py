@@ -51,10 +51,10 @@ class SeededSampler(DefaultSampler):
         self._num_skipped = 0
 
     def start_at(self, position: int) -> None:
-        """Lets epochs begin later, as that does in which a run is resumed.
+        """Lets what follows begin later, as for a run that is resumed.
 
         Args:
-            position: Number of indices of the epoch that this process has used before; 0 for whole epochs.
+            position: Number of indices that this process has used before: of each epoch, or of the endless stream.
         """
         self._num_skipped = position
 
@@ -98,10 +98,5 @@ class InfiniteSeededSampler(SeededSampler):
         order = torch.randperm(num, generator=generator).tolist() if self.shuffle else range(num)
         return (SampleIndex(index, self.seed, epoch) for index in order)
 
-    def skip(self, num_samples: int) -> None:
-        """Lets the next iteration begin later, as MMEngine asks for when a run is resumed.
-
-        Args:
-            num_samples: Indices that this process has used before.
-        """
-        self._num_skipped = num_samples
+    # What MMEngine calls when a run is resumed, with the number of indices that this process has used before.
+    skip = SeededSampler.start_at

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 from types import FrameType
 
-import numpy as np
+from mmengine.dataset import worker_init_fn
 from torch.utils.data import get_worker_info
 
 from simmim_mm.registry import FUNCTIONS
@@ -24,16 +23,16 @@ def start_worker(worker_id: int) -> None:
     :class:`~simmim_mm.engine.PreemptionHook` has written a checkpoint. These go on for half a minute; a second signal
     ends them at once.
 
-    Transforms of other packages draw from the global states, which are seeded as PyTorch recommends. Ours do not.
+    Transforms of other packages draw from the global states, which MMEngine's function seeds. Ours do not.
 
     Args:
         worker_id: The host's number of the worker.
     """
     info = get_worker_info()
     assert info is not None
-    seed = (info.seed + int(os.environ.get('RANK', '0'))) % 2**32
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002  (the global state is what others draw from)
+    # The seed that PyTorch drew for this epoch, where MMEngine's default has that of the run, the same in each.
+    drawn = (info.seed - worker_id) % 2**31
+    worker_init_fn(worker_id, info.num_workers, int(os.environ.get('RANK', '0')), drawn)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _end_later)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))

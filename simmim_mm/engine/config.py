@@ -24,6 +24,32 @@ HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'r
 OWN_KEYS = ('acceleration',)
 
 
+def find_config(model: str) -> str:
+    """The config file of a model.
+
+    Args:
+        model: Name of a config without ``simmim_`` and ``.py``, such as ``'swin_base'``, or a config file.
+
+    Returns:
+        Its path.
+
+    Raises:
+        FileNotFoundError: If there is none, with the names that there are.
+    """
+    if '::' in model or Path(model).is_file():
+        return model
+    package = Path(__file__).resolve().parents[1]
+    folder = package / '.mim' / 'configs'
+    folder = folder if folder.is_dir() else package.parent / 'configs'
+    # A recipe's length is in some names: swinv2_tiny is simmim_swinv2_tiny_800e.py.
+    for pattern in (f'simmim_{model}.py', f'simmim_{model}_[0-9]*e.py'):
+        found = sorted(folder.glob(pattern))
+        if found:
+            return str(found[0])
+    names = ', '.join(sorted(path.stem.removeprefix('simmim_') for path in folder.glob('simmim_*.py')))
+    raise FileNotFoundError(f'--model {model!r} is no config file, and none of the configs here: {names}')
+
+
 def load_config(
     path: str,
     work_dir: str | None = None,

@@ -16,7 +16,6 @@ from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
 from simmim_mm.engine.image_check import warn_of_unlikely_images
-from simmim_mm.engine.newest import newest_checkpoint
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.sharding import ShardedRunner, shards
@@ -33,12 +32,12 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         The Runner.
     """
+    kind: type[Runner] = ShardedRunner if shards(cfg) else Runner
     if cfg.get('launcher', 'none') != 'none':
-        if not shards(cfg):
-            _set_wrapper(cfg)
         if get_device() == 'cpu':
             _distribute_on_cpus(cfg)
-    kind = ShardedRunner if shards(cfg) else Runner
+        if kind is Runner:
+            _set_wrapper(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else kind.from_cfg(cfg)
     print_log(f'Device: {get_device()}', logger='current')
     if 'acceleration' in cfg:
@@ -102,8 +101,8 @@ def _check_resumed(runner: Runner) -> None:
         if runner._load_from and os.path.isfile(runner._load_from):
             check_input_channels(model.state_dict(), read_checkpoint(runner._load_from), runner._load_from)
         return
-    checkpoint = runner._load_from or newest_checkpoint(runner.work_dir)
-    if checkpoint is None or not os.path.isfile(checkpoint):
+    checkpoint = runner._load_from  # find_resumed has named one
+    if not os.path.isfile(checkpoint):
         return
     state, meta = read_run(checkpoint)  # of other models too: code in a file is refused
     if isinstance(model, SimMIM):
@@ -122,6 +121,8 @@ def _set_wrapper(cfg: Config) -> None:
         wrapper.setdefault('broadcast_buffers', False)
         wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
         wrapper.setdefault('gradient_as_bucket_view', True)
+    if get_device() == 'cpu':
+        wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper
 
 
@@ -134,8 +135,6 @@ def _distribute_on_cpus(cfg: Config) -> None:
         if cfg.launcher == 'slurm':
             _read_slurm_environment()
         torch.distributed.init_process_group('gloo')
-    if not shards(cfg):
-        cfg.model_wrapper_cfg['device_ids'] = None
 
 
 def _read_slurm_environment() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import zipfile
 from pathlib import Path
 
 from mmengine.logging import print_log
 
+from simmim_mm.atomic import damage_of
 from simmim_mm.engine.hooks.safe_checkpoint import ROLLING
 
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', ROLLING)
@@ -42,20 +41,3 @@ def newest_checkpoint(work_dir: str) -> str | None:
             'them, and the run starts from the beginning'
         )
     return None
-
-
-def damage_of(path: str | os.PathLike) -> str | None:
-    """Checks the checksums of a checkpoint, without loading it.
-
-    Args:
-        path: A file that ``torch.save`` wrote, a zip file of which each part has a CRC-32.
-
-    Returns:
-        What is wrong with it; None if nothing is.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        return str(error) or type(error).__name__
-    return None if damaged is None else f'the checksum of {damaged} is wrong'

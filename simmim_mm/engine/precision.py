@@ -122,8 +122,6 @@ class PrecisionOptimWrapper(OptimWrapper):
         parameters = [parameter for parameter in parameters if parameter.grad is not None]
         norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
         if norm is not None:  # clip_grad_value_ has none
-            # A norm over shards is a sum that all processes have to make.
-            norm = norm.full_tensor() if hasattr(norm, 'full_tensor') else norm
             defer_scalar(self.message_hub, f'train/{self.grad_name}', norm)
 
     def state_dict(self) -> dict:

@@ -15,7 +15,7 @@ from simmim_mm.masking.grid import (
 )
 from simmim_mm.masking.labels import labels_of_cells
 from simmim_mm.masking.saliency import cell_means, cells_by_score, spectral_residual, standardise
-from simmim_mm.masking.sampling import check_ratio, num_hidden_cells, random_cells
+from simmim_mm.masking.sampling import check_ratio, num_hidden_cells, random_cells, random_masks
 
 __all__ = [
     'Cells',
@@ -33,6 +33,7 @@ __all__ = [
     'mean_distance_to_visible',
     'num_hidden_cells',
     'random_cells',
+    'random_masks',
     'regrid',
     'spectral_residual',
     'standardise',

@@ -50,3 +50,20 @@ def random_cells(grid_hw: tuple[int, int], num_hidden: int, rng: np.random.Gener
     mask = np.zeros(h * w, dtype=bool)
     mask[rng.permutation(h * w)[:num_hidden]] = True
     return mask.reshape(h, w)
+
+
+def random_masks(number: int, grid_hw: tuple[int, int], ratio: float, seed: int = 0) -> np.ndarray:
+    """Masks to count or to measure with: as many random cells of each are hidden as a ratio says.
+
+    Args:
+        number: B, how many masks.
+        grid_hw: (h, w) cells.
+        ratio: Share of the cells that is hidden.
+        seed: The same one gives the same masks.
+
+    Returns:
+        (B, h, w) bool.
+    """
+    rng = np.random.default_rng(seed)
+    num_hidden = num_hidden_cells(grid_hw[0] * grid_hw[1], ratio)
+    return np.stack([random_cells(grid_hw, num_hidden, rng) for _ in range(number)])

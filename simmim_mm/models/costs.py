@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from simmim_mm.datasets.transforms import RandomPatchMask
 from simmim_mm.datasets.transforms.geometry import check_size
-from simmim_mm.masking import Cells, hidden_cells, num_hidden_cells, random_cells
+from simmim_mm.masking import Cells, hidden_cells, random_masks
 from simmim_mm.models.derive import build_derived
 from simmim_mm.models.simmim import SimMIM
 from simmim_mm.registry import MODELS
+from simmim_mm.tables import table
 
 # The decoders of this package as they are by default, by the names that the tool knows them by.
 DECODERS: dict[str, dict[str, Any]] = {
@@ -148,22 +148,21 @@ def compare_decoders(
     size = cfg.get('img_size')
     image_hw = check_size(cfg['backbone'].get('img_size', 192) if size is None else size, 'img_size')
     grid_hw = RandomPatchMask(mask_patch_size, mask_ratio).grid_of(image_hw)
-    num_hidden = num_hidden_cells(grid_hw[0] * grid_hw[1], mask_ratio)
-    mask = torch.from_numpy(random_cells(grid_hw, num_hidden, np.random.default_rng(0)))[None]
+    mask = torch.from_numpy(random_masks(1, grid_hw, mask_ratio))
     costs = decoder_costs(model, necks, image_hw, mask)
     heading = [
         f'Decoders behind {type(model.backbone).__name__}, one image of {image_hw[0]}x{image_hw[1]} px, forward.',
         'One multiplication and one addition are two operations (FLOPs); those of matrix products, convolutions and',
         'attention count. Relative: encoder and decoder, linear = 1x; a backward pass takes about twice as many.',
-        f'Hidden cells: {num_hidden} of {grid_hw[0] * grid_hw[1]} cells of {mask_patch_size} px are hidden, and nothing'
+        f'Hidden cells: {int(mask.sum())} of {mask.numel()} cells of {mask_patch_size} px are hidden, and nothing'
         ' else is predicted, as in training.',
         f'Encoder: {next(iter(costs.values())).encoder / 1e9:.2f} GFLOPs.',
         '',
     ]
-    return '\n'.join(heading + _table(costs))
+    return '\n'.join([*heading, _table(costs)])
 
 
-def _table(costs: Mapping[str, Cost]) -> list[str]:
+def _table(costs: Mapping[str, Cost]) -> str:
     head = ('decoder', 'parameters', 'GFLOPs', 'relative', 'GFLOPs, hidden cells', 'relative, hidden cells')
     linear = costs['linear']
     rows = [
@@ -177,11 +176,4 @@ def _table(costs: Mapping[str, Cost]) -> list[str]:
         )
         for name, cost in costs.items()
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    rule = ['-' * widths[0], *('-' * (width - 1) + ':' for width in widths[1:])]
-    lines = [
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        for row in rows
-    ]
-    first = [cell.ljust(width) for cell, width in zip(head, widths, strict=True)]
-    return [f'| {" | ".join(line)} |' for line in (first, rule, *lines)]
+    return table(head, rows)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from simmim_mm.compat import meta_device
 from simmim_mm.datasets.transforms import RandomPatchMask
 from simmim_mm.engine.sharding.units import sharding_units
-from simmim_mm.masking import Cells, hidden_cells, num_hidden_cells, random_cells
+from simmim_mm.masking import Cells, hidden_cells, random_masks
 from simmim_mm.models import SimMIM
 from simmim_mm.planning.ledger import Ledger
 from simmim_mm.registry import MODELS
@@ -135,8 +134,7 @@ def count(model: SimMIM, mask_ratio: float = 0.6, mask_patch_size: int = 32, pre
     units = [sum(parameter.numel() for parameter in unit.parameters()) for unit in sharding_units(model)]
     total = sum(parameter.numel() for parameter in model.parameters())
     grid_hw = RandomPatchMask(mask_patch_size, mask_ratio).grid_of(model.image_hw)
-    hidden = num_hidden_cells(grid_hw[0] * grid_hw[1], mask_ratio)
-    mask = torch.from_numpy(random_cells(grid_hw, hidden, np.random.default_rng(0)))[None]
+    mask = torch.from_numpy(random_masks(1, grid_hw, mask_ratio))
     cells = hidden_cells(model.head.scored(mask), model.grid_of(model.image_hw))
     number = len(cells.positions)
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from simmim_mm.planning.counts import Counts, build_without_memory, count
 from simmim_mm.planning.estimate import STRATEGIES, Assumptions, estimate
 from simmim_mm.planning.hardware import GPUS, GPUS_PER_NODE
+from simmim_mm.tables import table
 
 HEAD = (
     'GPUs', 'strategy', 'checkpointing', 'images/GPU', 'state GB', 'buffers GB', 'activations GB', 'all GB', 'fits',
@@ -73,7 +74,7 @@ def plan_run(
         for strategy in STRATEGIES
         for checkpointing in (False, True)
     ]
-    return '\n'.join([*_facts(counts, recipe, gpu, size, assumed), '', *_table([HEAD, *rows])])
+    return '\n'.join([*_facts(counts, recipe, gpu, size, assumed), '', table(HEAD, rows)])
 
 
 def _mask_of(cfg: Config) -> tuple[float, int]:
@@ -126,10 +127,3 @@ def _facts(counts: Counts, recipe: Recipe, gpu: str, size: tuple[int, int], assu
         f'bandwidths (--link-share), {assumed.memory_share:.0%} of the memory for tensors (--memory-share).',
         f'Recipe: batch {recipe.batch}, {recipe.epochs} epochs of {recipe.images:,} images. The table is an estimate.',
     ]
-
-
-def _table(rows: Sequence[Any]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [[cell.rjust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines.insert(1, ['-' * (width - 1) + ':' for width in widths])
-    return [f'| {" | ".join(line)} |' for line in lines]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from simmim_mm.atomic import damage_of
 from simmim_mm.transfer.identify import describe_bytes, describe_object
 from simmim_mm.transfer.plain_data import LISTS_GLOBALS, plain_data
 
@@ -116,8 +116,8 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
 
 
 def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
-    if kind == 'zip' and (damaged := _damaged_member(path)):
-        raise ValueError(f'{path!r} is a damaged PyTorch file: the checksum of {damaged} is wrong; fetch it again')
+    if kind == 'zip' and (damage := damage_of(path)):
+        raise ValueError(f'{path!r} is a damaged PyTorch file: {damage}; fetch it again')
     try:
         with plain_data():
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -146,15 +146,6 @@ def _needs_pickle(path: str, kind: str, error: Exception) -> str:
         f'{path!r} holds more than tensors and plain data ({what}). Creating such objects runs code that the file '
         'names, so it is not done unasked; if you trust where the file comes from, add --allow-pickle'
     )
-
-
-def _damaged_member(path: str) -> str | None:
-    """The name of a member of a zip archive whose checksum is wrong."""
-    with zipfile.ZipFile(path) as archive:
-        try:
-            return archive.testzip()
-        except Exception:  # a damaged header, compressed data that ends early
-            return 'a member'
 
 
 def _first_line(error: Exception) -> str:

@@ -21,7 +21,7 @@ model = dict(
 @pytest.fixture(scope='session')
 def tiny_config(tmp_path_factory):
     """A config file of a tiny Swin at 64 px, with the settings of simmim_swin_base.py."""
-    from simmim_mm.benchmark.plan import find_config
+    from simmim_mm.engine.config import find_config
 
     path = tmp_path_factory.mktemp('configs') / 'tiny.py'
     path.write_text(CONFIG.format(base=find_config('swin_base')))

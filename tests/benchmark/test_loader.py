@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from simmim_mm.benchmark.loader import decode_table, loader_table, measure_decode, measure_loader
+from simmim_mm.benchmark.decode import decode_table, measure_decode
+from simmim_mm.benchmark.loader import loader_table, measure_loader
 from simmim_mm.benchmark.photographs import write_jpegs
 from simmim_mm.benchmark.pipelines import pipelines_of
 

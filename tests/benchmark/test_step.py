@@ -12,9 +12,10 @@ from simmim_mm.benchmark.command import read_acceleration
 from simmim_mm.benchmark.comparison import difference
 from simmim_mm.benchmark.operations import step_operations
 from simmim_mm.benchmark.peers import build_candidate
-from simmim_mm.benchmark.plan import Plan, find_config
+from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import LocalSeat, seated
 from simmim_mm.benchmark.step import measure_step, step_table
+from simmim_mm.engine.config import find_config
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'benchmark.py'
 

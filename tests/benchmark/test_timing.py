@@ -9,8 +9,9 @@ import torch
 from simmim_mm.benchmark.allocations import peak_above_start, size_of
 from simmim_mm.benchmark.comparison import difference
 from simmim_mm.benchmark.peak import matmul_peak
-from simmim_mm.benchmark.tables import table, write_json
+from simmim_mm.benchmark.results import write_json
 from simmim_mm.benchmark.timing import Turn, interleave, median, ratio, ratios, take_turn
+from simmim_mm.tables import table
 
 MIB = 2**20
 

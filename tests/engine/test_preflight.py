@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from tiny import tiny_vit
 
 from simmim_mm.compat import HostPackageError  # noqa: F401  (patches are in place)
 from simmim_mm.engine import CosineWithWarmupLR, SampleProgressHook
@@ -19,13 +20,6 @@ from simmim_mm.engine.schedulers import cosine_with_warmup
 from simmim_mm.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-VIT = dict(
-    type='mmpretrain.VisionTransformer',
-    arch=dict(embed_dims=16, num_layers=1, num_heads=1, feedforward_channels=16),
-    img_size=64,
-    patch_size=16,
-    out_type='featmap',
-)
 
 
 @pytest.fixture
@@ -34,7 +28,7 @@ def config(image_folder, tmp_path):
 
     def make(name: str = 'run', **settings) -> Config:
         cfg = load_config(str(CONFIGS / 'simmim_swin_base.py'), work_dir=str(tmp_path / name))
-        cfg.model.img_size, cfg.model.backbone = 64, VIT
+        cfg.model.img_size, cfg.model.backbone = 64, tiny_vit()
         cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
         cfg.train_dataloader.dataset.data_root = image_folder(4)
         cfg.train_dataloader.dataset.pipeline[1].size = 64
@@ -145,7 +139,7 @@ def test_a_list_has_no_names():
     ('part', 'message'),
     [
         (dict(neck=dict(type='MLPDecoder', depth=3)), 'model.neck cannot be built: TypeError.*depth'),
-        (dict(backbone={**VIT, 'arch': 'enormous'}), 'model.backbone cannot be built: AssertionError.*enormous'),
+        (dict(backbone=tiny_vit(arch='enormous')), 'model.backbone cannot be built: AssertionError.*enormous'),
         (
             dict(backbone=dict(type='mmpretrain.TIMMBackbone', model_name='nope', features_only=True)),
             'model.backbone cannot be built: RuntimeError.*nope',
@@ -155,7 +149,7 @@ def test_a_list_has_no_names():
 def test_what_a_class_says_of_its_arguments_is_one_message(part, message):
     """Names the slot, and what the class said."""
     with pytest.raises(ValueError, match=message):
-        MODELS.build({'type': 'SimMIM', 'backbone': VIT, 'img_size': 64, **part})
+        MODELS.build({'type': 'SimMIM', 'backbone': tiny_vit(), 'img_size': 64, **part})
 
 
 def test_biases_of_one_grid_are_not_used_for_another(build_model, tiny_encoders):

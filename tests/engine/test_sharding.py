@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from processes import in_processes
+from tiny import TINY_CONFIG
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -26,18 +27,9 @@ from simmim_mm.transfer.export import export_backbone
 ROOT = Path(__file__).parents[2]
 SHARDED = 'model_wrapper_cfg.type=FullyShardedDataParallel'
 
-TINY = """
-_base_ = '{base}'
-model = dict(
-    img_size=64,
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
-        img_size=64, window_size=2))
-train_dataloader = dict(
-    batch_size=4, num_workers=0, persistent_workers=False,
-    dataset=dict(data_root={data_root!r}, pipeline=[
-        dict(type='LoadImage'), dict(type='RandomResizedCrop', size=64), dict(type='RandomFlip'),
-        dict(type='RandomPatchMask', mask_patch_size=32), dict(type='PackMaskedImage')]))
+TINY = (
+    TINY_CONFIG
+    + """
 # The norm of the gradients is about 1, so that they are clipped.
 optim_wrapper = dict(precision='fp32', clip_grad=dict(max_norm=0.1))
 train_cfg = dict(max_epochs=2)
@@ -45,6 +37,7 @@ param_scheduler = dict(end=2, warmup=1)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 custom_hooks = [dict(type='ReconstructionHook', interval=1, num_images=2)]
 """
+)
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +49,9 @@ def folder(tmp_path_factory, photographs) -> Path:
         image = Image.fromarray(photographs[name]).crop((5 * number, 10, 5 * number + 250, 260))
         image.resize((60, 50)).save(folder / 'images' / f'{number}.png')
     base = ROOT / 'configs' / 'simmim_swin_base.py'
-    (folder / 'tiny.py').write_text(TINY.format(base=base, data_root=str(folder / 'images')))
+    (folder / 'tiny.py').write_text(
+        TINY.format(base=base, data_root=str(folder / 'images'), batch_size=4, num_workers=0)
+    )
     return folder
 
 

@@ -189,7 +189,8 @@ def test_what_cannot_work_is_refused_when_it_is_built(kwargs, message):
 
 @pytest.mark.parametrize('neck', [dict(type='DeconvDecoder', widths=[8]), dict(type='SwinDecoder', first_stage=3)])
 def test_decoders_that_look_at_neighbours_are_taken(neck):
-    MODELS.build(dict(type='SimMIM', backbone=vit(), img_size=64, masker=dict(type='VisibleMasker'), neck=neck))
+    model = MODELS.build(dict(type='SimMIM', backbone=vit(), img_size=64, masker=dict(type='VisibleMasker'), neck=neck))
+    assert type(model.neck).__name__ == neck['type']
 
 
 def test_the_copy_of_the_mask_in_the_memory_of_the_host_is_read():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from simmim_mm.planning.configs import find_config
+from simmim_mm.engine.config import find_config
 from simmim_mm.planning.counts import Counts, Kept
 from simmim_mm.planning.estimate import Assumptions, estimate
 from simmim_mm.planning.hardware import GPUS, Gpu
@@ -88,7 +88,7 @@ def test_a_plan_is_a_table(tiny_swin):
 def test_names_are_checked(tiny_swin):
     with pytest.raises(ValueError, match='--gpu h900 is unknown; use one of a100'):
         plan_run(Config(), [8], 'h900')
-    with pytest.raises(ValueError, match='--model swin_huge is unknown; there are'):
-        find_config(CONFIGS, 'swin_huge')
-    assert find_config(CONFIGS, 'swin_base').endswith('simmim_swin_base.py')
-    assert find_config(CONFIGS, 'swinv2_giant').endswith('simmim_swinv2_giant_800e.py')
+    with pytest.raises(FileNotFoundError, match="--model 'swin_huge' is no config file, and .*swin_base"):
+        find_config('swin_huge')
+    assert find_config('swin_base').endswith('simmim_swin_base.py')
+    assert find_config('swinv2_giant').endswith('simmim_swinv2_giant_800e.py')

@@ -10,22 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import TINY_CONFIG
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, 'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}', 'OMP_NUM_THREADS': '1'}
 
-TINY = """
-_base_ = '{base}'
-model = dict(
-    img_size=64,
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 4, 8]),
-        img_size=64, window_size=2))
-train_dataloader = dict(
-    batch_size={batch_size}, num_workers={num_workers}, persistent_workers={num_workers} > 0,
-    dataset=dict(data_root={data_root!r}, pipeline=[
-        dict(type='LoadImage'), dict(type='RandomResizedCrop', size=64), dict(type='RandomFlip'),
-        dict(type='RandomPatchMask', mask_patch_size=32), dict(type='PackMaskedImage')]))
+TINY = (
+    TINY_CONFIG
+    + """
 optim_wrapper = dict(precision='fp32')
 train_cfg = dict(max_epochs=2)
 param_scheduler = dict(end=2, warmup=1)
@@ -33,6 +25,7 @@ default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=1))
 custom_hooks = [dict(type='ReconstructionHook', interval=1, num_images=2), dict(type='UnreadableImagesHook')]
 {more}
 """
+)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from simmim_mm.benchmark.candidates import Setup
-from simmim_mm.benchmark.peers.mmpretrain import check_plain_pixels
+from simmim_mm.benchmark.peers.plain_pixels import check_plain_pixels
 from simmim_mm.benchmark.peers.translated import TranslatedCandidate
 
 PACKAGE = 'simmim_of_the_authors'

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-
 import torch
 from torch import Tensor
 
 from simmim_mm.benchmark.candidates import Setup
-from simmim_mm.benchmark.peers.mmpretrain import check_plain_pixels
+from simmim_mm.benchmark.peers.plain_pixels import check_plain_pixels
 from simmim_mm.benchmark.peers.translated import TranslatedCandidate
-from simmim_mm.transfer.targets.hf import config_of
-
-CLASSES = {
-    'SwinConfig': 'SwinForMaskedImageModeling',
-    'Swinv2Config': 'Swinv2ForMaskedImageModeling',
-    'ViTConfig': 'ViTForMaskedImageModeling',
-}
+from simmim_mm.transfer.targets.hf import simmim_class
 
 
 class HuggingFaceCandidate(TranslatedCandidate):
@@ -35,14 +27,11 @@ class HuggingFaceCandidate(TranslatedCandidate):
         super().__init__(setup)
         check_plain_pixels(setup, 'transformers')
         backbone = {**setup.cfg.model.backbone, 'img_size': setup.reference.image_hw}
-        if setup.family not in ('SwinTransformer', 'SwinTransformerV2', 'VisionTransformer'):
-            raise ValueError(f'transformers has no SimMIM around {setup.family}; use --against plain')
-        config = config_of(setup.reference.backbone, backbone)
+        kind, config = simmim_class(setup.reference.backbone, backbone)
         self.patch = config.patch_size
         torch.manual_seed(setup.plan.seed)
-        model = getattr(importlib.import_module('transformers'), CLASSES[type(config).__name__])(config)
-        self.prepare(model, 'fp32')
-        self.about = f'{self.precision}, {type(model).__name__}, drop path 0'
+        self.prepare(kind(config), 'fp32')
+        self.about = f'{self.precision}, {kind.__name__}, drop path 0'
         self._mask = self._mask.flatten(1).bool()
 
     def loss(self) -> Tensor:

@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from simmim_mm.engine.hooks.safe_checkpoint import ROLLING, SafeCheckpointHook, between_updates
+from simmim_mm.engine.hooks.safe_checkpoint import ROLLING, SafeCheckpointHook, is_due
 from simmim_mm.options import check_whole
 from simmim_mm.registry import HOOKS
 
@@ -47,7 +47,6 @@ class PreemptionHook(Hook):
         check_whole(interval, 'interval', 'PreemptionHook')
         self.signals, self.interval = tuple(signals), interval
         self._received: str | None = None
-        self._looks = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def before_train(self, runner: Runner) -> None:
@@ -58,7 +57,10 @@ class PreemptionHook(Hook):
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Stops if a signal came, to this process or another."""
-        if not between_updates(runner) or not self._all_stop(runner):
+        several = dist.get_world_size() > 1
+        if not is_due(runner, self.interval if several else 1):
+            return
+        if not (self._one_stops() if several else self._received):
             return
         hook = next((hook for hook in runner.hooks if isinstance(hook, SafeCheckpointHook)), None)
         if hook is None:
@@ -82,13 +84,8 @@ class PreemptionHook(Hook):
             raise SystemExit(128 + number)
         self._received = name
 
-    def _all_stop(self, runner: Runner) -> bool:
-        if dist.get_world_size() == 1:
-            return self._received is not None
-        self._looks += 1
-        if self._looks % self.interval:
-            return False
-        device = 'cpu' if dist.get_backend() == 'gloo' else torch.cuda.current_device()
-        asked = torch.tensor(float(self._received is not None), device=device)
+    def _one_stops(self) -> bool:
+        """Whether a signal came to any process. The host waits for the device."""
+        asked = torch.tensor(float(self._received is not None))
         dist.all_reduce(asked, op='max')
         return bool(asked)

@@ -35,7 +35,7 @@ class AtomicLocalBackend(LocalBackend):
             RuntimeError: If the disk is full; what was there before still is.
         """
         try:
-            write_atomically(filepath, lambda draft: Path(draft).write_bytes(obj))  # type: ignore[arg-type]
+            write_atomically(filepath, lambda draft: Path(draft).write_bytes(obj))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
@@ -44,10 +44,6 @@ class AtomicLocalBackend(LocalBackend):
                 'checkpoints before it are whole. Make room, or keep fewer of them '
                 '(default_hooks.checkpoint.max_keep_ckpts), and run the same command again with --resume'
             ) from error
-
-    def put_text(self, obj: str, filepath: Any, encoding: str = 'utf-8') -> None:
-        """Writes a text; see :meth:`put`."""
-        self.put(obj.encode(encoding), filepath)
 
 
 register_backend('simmim_mm.atomic', AtomicLocalBackend, force=True)
@@ -70,23 +66,26 @@ class SafeCheckpointHook(CheckpointHook):
         ValueError: If ``rolling_interval`` is no whole number from 1.
     """
 
+    backend_args: dict[str, Any] | None
+    file_client_args: dict[str, Any] | None
+    out_dir: str | None
+
     def __init__(self, *args: Any, rolling_interval: int | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if rolling_interval is not None:
             check_whole(rolling_interval, 'rolling_interval', 'default_hooks.checkpoint')
         self.rolling_interval = rolling_interval
-        self._due = False
         self._outdated: list[tuple[Callable[[Any], None], Any]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Finds out where checkpoints go; on local disks they are written safely."""
-        settings: Any = vars(self)
-        backend = get_file_backend(settings['out_dir'] or runner.work_dir, backend_args=settings['backend_args'])
-        if isinstance(backend, LocalBackend) and not settings['backend_args'] and not settings['file_client_args']:
-            settings['backend_args'] = {'backend': 'simmim_mm.atomic'}
+        backend = get_file_backend(self.out_dir or runner.work_dir, backend_args=self.backend_args)
+        atomic = isinstance(backend, LocalBackend) and not self.backend_args and not self.file_client_args
+        if atomic:
+            self.backend_args = {'backend': 'simmim_mm.atomic'}
         super().before_train(runner)
-        if dist.is_main_process() and settings['backend_args'] == {'backend': 'simmim_mm.atomic'}:
-            for draft in Path(settings['out_dir']).glob(DRAFTS):  # of a run that was killed
+        if atomic and dist.is_main_process():
+            for draft in Path(str(self.out_dir)).glob(DRAFTS):  # of a run that was killed
                 draft.unlink(missing_ok=True)
         host: Any = self.file_backend
         remove, rmtree = host.remove, host.rmtree
@@ -96,12 +95,8 @@ class SafeCheckpointHook(CheckpointHook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves what is due."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if not self.rolling_interval:
-            return
-        self._due = self._due or self.every_n_train_iters(runner, self.rolling_interval)
-        if self._due and between_updates(runner):
+        if self.rolling_interval and is_due(runner, self.rolling_interval):
             self.save_rolling(runner)
-            self._due = False
 
     def save_rolling(self, runner: Runner) -> None:
         """Writes ``latest.pth``, after an iteration, before it is counted.
@@ -132,10 +127,16 @@ class SafeCheckpointHook(CheckpointHook):
         self._outdated.clear()
 
 
-def between_updates(runner: Runner) -> bool:
-    """Whether no gradients are gathered after this iteration: they are in no checkpoint.
+def is_due(runner: Runner, interval: int) -> bool:
+    """Whether what happens every few iterations is to happen behind this one.
+
+    Gradients that are gathered for a later update are in no checkpoint. So it waits for the first update after a
+    multiple of the interval.
 
     Args:
         runner: In ``after_train_iter``.
+        interval: Iterations.
     """
-    return (runner.iter + 1) % getattr(runner.optim_wrapper, '_accumulative_counts', 1) == 0
+    gathered = getattr(runner.optim_wrapper, '_accumulative_counts', 1)
+    done = runner.iter + 1
+    return done % gathered == 0 and done // interval > (done - gathered) // interval

@@ -145,6 +145,25 @@ def config_of(module: Any, backbone: Mapping[str, Any]) -> Any:
     return getattr(_transformers(), f'{_CLASSES[family][0]}Config')(**options)
 
 
+def simmim_class(module: nn.Module, backbone: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The class of transformers that has SimMIM around an encoder, and its config.
+
+    Args:
+        module: The encoder here.
+        backbone: Its config.
+
+    Raises:
+        ValueError: If there is none.
+        ImportError: If transformers is not installed.
+    """
+    name = _CLASSES.get(type(module).__name__, (None, None, None))[2]
+    if name is None:
+        raise ValueError(
+            f'transformers has no SimMIM around {type(module).__name__}; export the encoder with export_backbone.py'
+        )
+    return getattr(_transformers(), name), config_of(module, backbone)
+
+
 def save_simmim(module: nn.Module, backbone: Mapping[str, Any], weights: Mapping[str, Tensor], path: str) -> list[str]:
     """Writes a whole SimMIM model as a folder for ``...ForMaskedImageModeling.from_pretrained``.
 
@@ -157,18 +176,13 @@ def save_simmim(module: nn.Module, backbone: Mapping[str, Any], weights: Mapping
     Returns:
         Keys of that class which the weights lack.
     """
-    name = _CLASSES[type(module).__name__][2]
-    if name is None:
-        raise ValueError(
-            f'transformers has no SimMIM around {type(module).__name__}; export the encoder with export_backbone.py'
-        )
-    config = config_of(module, backbone)
+    kind, config = simmim_class(module, backbone)
     with torch.device('meta'):
-        expected = getattr(_transformers(), name)(config).state_dict()
+        expected = kind(config).state_dict()
     wrong = [key for key, value in weights.items() if key not in expected or expected[key].shape != value.shape]
     if wrong:
-        raise ValueError(f'{name} has no place for {len(wrong)} weights as they are, such as {wrong[0]}')
-    _write_folder(weights, config, name, path, 'safetensors')
+        raise ValueError(f'{kind.__name__} has no place for {len(wrong)} weights as they are, such as {wrong[0]}')
+    _write_folder(weights, config, kind.__name__, path, 'safetensors')
     return [key for key in expected if key not in weights and not key.endswith('relative_position_index')]
 
 

@@ -1,11 +1,8 @@
-"""Tables in Markdown, and results as JSON."""
+"""Tables in Markdown."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -35,22 +32,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> str:
     return '-' if value is None else str(value)
-
-
-def write_json(path: str, results: Mapping[str, Any]) -> None:
-    """Writes results; the file is whole or not there.
-
-    Args:
-        path: The file; its folder is made.
-        results: What is written.
-
-    Raises:
-        ValueError: If the path is a folder.
-    """
-    place = Path(path)
-    if place.is_dir():
-        raise ValueError(f'--json {path!r} is a folder; name a file in it')
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft = place.with_name(f'{place.name}.{os.getpid()}.draft')
-    draft.write_text(json.dumps(results, indent=1, allow_nan=True) + '\n', encoding='utf-8')
-    draft.replace(place)
