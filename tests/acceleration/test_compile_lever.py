@@ -79,16 +79,16 @@ ENCODERS = [
 @pytest.mark.parametrize(('name', 'preset'), [(name, 'exact') for name in ENCODERS] + [('SwinTransformer', 'off')])
 def test_one_graph_with_the_plain_loss_and_gradients(graphs, name, preset):
     """Of every family, with the other levers and without them; two steps use one graph."""
-    reference = build_model(backbone=tiny_encoders()[name])
+    reference = build_model(backbone=tiny_encoders()[name]).double()
     model = copy.deepcopy(reference)
     keys = list(model.state_dict())
     report = accelerate(model, preset, allocator=False, compile=True)['compile']
+    images, mask = batch(dtype=torch.float64)
     assert not report.startswith('does not apply')
     assert list(model.state_dict()) == keys == list(reference.state_dict())
     if name != 'ResNet':  # whose statistics of batches would differ by a step
-        assert_same_step(model, reference, *batch())
-    step(model, *batch())
-    images, mask = batch()
+        assert_same_step(model, reference, images, mask)
+    step(model, images, mask)
     step(model, images, ~mask if mask.sum() * 2 == mask.numel() else mask.flip(0))
     assert len(graphs) == 1
     assert model.compile_value is True  # nothing was given up
