@@ -53,8 +53,8 @@ def _work(queue: Any, rank: int, number: int, port: int, function: Callable[...,
     environment = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=number, MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
     os.environ.update({name: str(value) for name, value in environment.items()})
     torch.set_num_threads(1)
-    # What the tests before have left behind is not ours to collect: a finaliser that reads source code in the middle
-    # of another reading raises SystemError in Python 3.11 (https://github.com/python/cpython/issues/106905).
+    # Loaders that the tests before have left behind are not this process's to collect: they raise in their finaliser,
+    # pytest formats that with `ast.parse`, and `ast.parse` is not reentrant (python/cpython#106905).
     gc.freeze()
     try:
         queue.put((rank, None, function(*args)))
