@@ -40,8 +40,9 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float
     return _Attention.apply(query, key, value, bias, scale, wide)
 
 
-# Weights of the attention that are computed at once: 1 MiB in fp32, so that they stay in the cache of a core.
-CHUNK = 2**18
+# Bytes of the weights of the attention that are computed at once: they stay in the cache, and threads, which wait for
+# each other behind each operation, do so seldom.
+CHUNK = 2**21
 
 
 class _Attention(torch.autograd.Function):
@@ -77,7 +78,7 @@ class _Attention(torch.autograd.Function):
 
 def _chunks(bias: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Parts (g P, N, d) of tensors (G, P, N, d); parts of contiguous tensors are views."""
-    step = max(1, CHUNK // bias.numel())
+    step = max(1, CHUNK // (bias.numel() * tensors[0].element_size()))
     for start in range(0, len(tensors[0]), step):
         yield tuple(tensor[start : start + step].flatten(0, 1) for tensor in tensors)
 

@@ -39,7 +39,7 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float | None:
 
 def measure_scaling(
     plan: Plan,
-    img_sizes: Sequence[int] = (192, 288, 384, 480),
+    img_sizes: Sequence[int] = (192, 384, 576),
     batch_sizes: Sequence[int] = (1, 2, 4, 8),
     archs: Sequence[str] = ('tiny', 'small', 'base'),
     rounds: int = 3,
