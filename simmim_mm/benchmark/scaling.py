@@ -135,6 +135,7 @@ def plot_scaling(results: Mapping[str, Any], path: str) -> None:
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     shown = {axis: found for axis, found in results['axes'].items() if found['points']}
     if not shown:
@@ -158,9 +159,14 @@ def plot_scaling(results: Mapping[str, Any], path: str) -> None:
                 line = [math.exp(level) * end**exponent for end in ends]
                 axes.loglog(ends, line, '-', color='tab:orange', label=f'exponent {exponent:.2f}')
                 axes.legend()
+            axes.set_xticks(sizes, [point['label'] for point in found['points']])
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axes.yaxis.set_major_formatter(StrMethodFormatter('{x:g}'))
+            for one in (axes.xaxis, axes.yaxis):
+                one.set_minor_locator(NullLocator())
             axes.set_xlabel(AXES[axis])
             axes.set_ylabel(label)
-            axes.grid(True, which='both', alpha=0.3)
+            axes.grid(True, alpha=0.3)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.suptitle(f'{results["plan"]["model"]}: cost of a step')
     figure.savefig(path, dpi=100)
