@@ -37,7 +37,8 @@ def tiny_run(data_root: str, work_dir: Path, iters: int = 7, change: Callable[[C
 
 
 def logged(work_dir: Path) -> list[dict[str, float]]:
-    """What a run logged, but for times."""
+    """What a run logged, but for times, speeds and memory."""
     (path,) = work_dir.glob('*/vis_data/scalars.json')
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{key: value for key, value in row.items() if 'time' not in key} for row in rows]
+    machine = ('images_per_s', 'data_wait', 'host_memory')
+    return [{key: value for key, value in row.items() if 'time' not in key and key not in machine} for row in rows]
