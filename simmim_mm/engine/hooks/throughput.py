@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 from simmim_mm.engine.log_moments import is_logged
 from simmim_mm.registry import HOOKS
 
+NAMES = ('images_per_s', 'data_wait', 'host_memory')
+
 
 @HOOKS.register_module()
 class ThroughputHook(Hook):
@@ -44,8 +46,10 @@ class ThroughputHook(Hook):
         self._validation_began = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        """Begins anew."""
+        """Begins anew; what a checkpoint says of another start is dropped."""
         self._began = None
+        for name in NAMES:
+            runner.message_hub.log_scalars.pop(f'train/{name}', None)
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Begins to wait for the first batch of the epoch."""
@@ -89,11 +93,9 @@ class ThroughputHook(Hook):
             sums = torch.tensor([rate, waited], dtype=torch.float64)
             dist.all_reduce(sums)
             rate, waited = sums.tolist()
-        values = {'images_per_s': rate, 'data_wait': waited / processes, 'host_memory': _resident_mib()}
-        for name, value in values.items():
+        for name, value in zip(NAMES, (rate, waited / processes, _resident_mib()), strict=True):
             if value is not None:
-                # Of this start alone: a checkpoint does not keep it.
-                runner.message_hub.update_scalar(f'train/{name}', value, resumed=False)
+                runner.message_hub.update_scalar(f'train/{name}', value)
 
 
 def _resident_mib() -> float | None:
