@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from simmim_mm.report.starts import Start
 
-MARKS = (' - WARNING - ', ' - ERROR - ', ' - CRITICAL - ')
+LEVELS = ('WARNING', 'ERROR', 'CRITICAL')
 RECORD = re.compile(r'(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) - \S+ - (\w+) - (.*)')
 # Of one message; a printed model has hundreds.
 MOST_LINES = 12
@@ -59,11 +59,11 @@ def _records(start: Start) -> list[tuple[str, str, str]]:
     inside = False
     with open(start.log, encoding='utf-8', errors='replace') as lines:
         for line in lines:
-            if any(mark in line for mark in MARKS) and (match := RECORD.match(line)):
-                records.append((match[1], match[2], [match[3].strip()]))
-                inside = True
-            elif inside and RECORD.match(line):
-                inside = False
+            match = RECORD.match(line) if inside or any(level in line for level in LEVELS) else None
+            if match:
+                inside = match[2] in LEVELS
+                if inside:
+                    records.append((match[1], match[2], [match[3].strip()]))
             elif inside and len(records[-1][2]) < MOST_LINES:
                 records[-1][2].append(line.rstrip())
     return [(first, level, '\n'.join(text).rstrip()) for first, level, text in records]

@@ -83,7 +83,8 @@ def read_curves(starts: Iterable[Start]) -> Curves:
         for row in _rows(start, curves):
             trained = isinstance(row.get('iter'), int)
             if begin is None:
-                begin = last_iter = int(row['iter']) - 1 if trained else 0
+                # Of the first start without a record, what it went on from is not there.
+                begin = last_iter = int(row['iter']) - 1 if trained and curves.series else 0
             if fresh:
                 fresh = False
                 _go_on_from(curves, begin)
