@@ -65,9 +65,26 @@ def _round_values(low: float, high: float, most: int) -> list[float]:
     return [number * step for number in range(first, last + 1)]
 
 
-def short(value: float) -> str:
-    """A number in few characters, as at a mark: ``0.25``, ``1200``, ``50k``, ``1.5M``."""
-    for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e4, 'k')):
-        if abs(value) >= size and abs(value) < 1e12:
-            return f'{value / (1e3 if letter == "k" else size):.4g}{letter}'
-    return f'{value:.4g}'
+def short(value: float, digits: int = 4) -> str:
+    """A number in few characters, as at a mark: ``0.25``, ``7.5e-4``, ``1200``, ``50k``, ``1.5M``.
+
+    Args:
+        value: The number.
+        digits: How many there are at most.
+    """
+    for smallest, size, letter in ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k')):
+        if smallest <= abs(value) < 1e12:
+            return f'{value / size:.{digits}g}{letter}'
+    if 0 < abs(value) < 1e-3:
+        mantissa, _, power = f'{value:.{digits - 1}e}'.partition('e')
+        return f'{float(mantissa):.{digits}g}e{int(power)}'
+    return f'{value:.{digits}g}'
+
+
+def shortest(values: Sequence[float]) -> list[str]:
+    """Different numbers in as few characters as tell them apart."""
+    for digits in range(4, 16):
+        texts = [short(value, digits) for value in values]
+        if len({*texts}) == len(texts):
+            break
+    return texts

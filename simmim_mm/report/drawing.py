@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from simmim_mm.report.axes import Axis, short, value_axis
+from simmim_mm.report.axes import Axis, short, shortest, value_axis
 from simmim_mm.report.charts import Chart
 from simmim_mm.report.downsample import Shown, downsample
 from simmim_mm.report.scalars import Series
@@ -103,9 +103,10 @@ def _path(x_axis: Axis, y_axis: Axis, xs: Sequence[int], ys: Sequence[float]) ->
 
 def _grid(x_axis: Axis, y_axis: Axis) -> list[str]:
     parts = []
-    for mark in y_axis.marks():
+    marks = y_axis.marks()
+    for mark, text in zip(marks, shortest(marks), strict=True):
         y = _y(y_axis, mark)
-        parts += [f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>', _text(LEFT - 6, y + 4, 'end', short(mark))]
+        parts += [f'<path class="grid" d="M{LEFT} {y:.1f}H{RIGHT}"/>', _text(LEFT - 6, y + 4, 'end', text)]
     for mark in x_axis.marks():
         x = _x(x_axis, mark)
         parts.append(_text(x, BOTTOM + 16, 'end' if x > RIGHT - 12 else 'middle', short(mark)))
