@@ -47,7 +47,7 @@ class LiveLine:
 
         self.interval = interval
         self._share, self._facts = 0.0, ['']
-        self._drawn = 0.0
+        self._drawn, self._gone = 0.0, False
         self._streams: list[tuple[logging.StreamHandler, Any]] = []
         self._console = Cursor(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
         self._live = Live(
@@ -80,12 +80,13 @@ class LiveLine:
         """
         self._share, self._facts = share, list(facts)
         now = time.monotonic()
-        if not at_once and now - self._drawn < self.interval:
+        if self._gone or (not at_once and now - self._drawn < self.interval):
             return
         self._drawn = now
         try:
             self._live.refresh()
         except OSError:  # the terminal is gone, which is no reason to stop what is shown
+            self._gone = True
             self.close()
 
     def close(self) -> None:

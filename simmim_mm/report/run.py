@@ -125,7 +125,7 @@ def _notes(starts: list[Start], curves: Curves, unreadable: list[str]) -> list[s
     if unreadable:
         notes.append(f'{len(unreadable)} image files could not be read and were skipped.')
     if curves.unreadable:
-        notes.append(f'{curves.unreadable} lines of scalars.json are no JSON and were left out, as after a kill.')
+        notes.append(f'{curves.unreadable} lines of scalars.json are no JSON and were left out.')
     if not curves.series:
         notes.append('No numbers are logged yet: scalars.json is missing or empty.')
     return notes

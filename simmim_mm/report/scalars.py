@@ -48,7 +48,7 @@ class Curves:
     Attributes:
         series: By key; those of validations begin with ``val/``.
         resumed: Iterations from which later starts went on.
-        unreadable: Number of lines that are no JSON: cut off, in a run that was killed.
+        unreadable: Number of whole lines that are no JSON, as a machine that went down leaves.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def _rows(start: Start, curves: Curves) -> Iterator[dict[str, Any]]:
                 row = None
             if isinstance(row, dict):
                 yield row
-            else:
+            elif line.endswith('\n'):  # or it is the end, which a run writes at this moment
                 curves.unreadable += 1
 
 

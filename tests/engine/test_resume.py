@@ -201,8 +201,9 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_code_of_its_own(config, t
     cfg.dump(tmp_path / 'config.py')
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(tmp_path / 'config.py')]
     command += ['--work-dir', str(tmp_path / 'run'), '--resume']
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}  # as here: sums of other threads have other last bits
     process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     )
     deadline = time.monotonic() + 120
     while not (tmp_path / 'run' / 'epoch_2.pth').exists() and time.monotonic() < deadline:
@@ -212,7 +213,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint_and_a_code_of_its_own(config, t
     assert process.returncode == REQUEUE, output[-3000:]
     state = torch.load(tmp_path / 'run' / 'latest.pth', weights_only=False)
     assert 6 <= state['meta']['iter'] < 45
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=300, env=environment)
     expected, found = (read_checkpoint(newest_checkpoint(folder)) for folder in (whole.work_dir, str(tmp_path / 'run')))
     assert all(torch.equal(value, found[key]) for key, value in expected.items())
 

@@ -126,14 +126,14 @@ def with_checkpoints(cfg) -> None:
 
 
 def test_each_start_has_a_record_and_a_changed_one_is_warned_of_once(tmp_path, image_folder, monkeypatch):
-    folder, work_dir = image_folder(4), tmp_path / 'run'
+    folder, work_dir = image_folder(14), tmp_path / 'run'
     runner = tiny_run(folder, work_dir, iters=2, change=with_checkpoints)
     runner.train()
     (first,) = records(work_dir)
     assert first['seed'] == 0
     assert first['versions']['torch'] == torch.__version__
     assert first['data'] == describe_data(runner.train_dataloader.dataset)
-    assert (first['start_iter'], first['max_iters'], first['iters_per_epoch']) == (0, 2, 2)
+    assert (first['start_iter'], first['max_iters'], first['iters_per_epoch']) == (0, 2, 7)
     assert first['finished']
     assert first['resumed_from'] is None
     assert 'RandomPatchMask' in first['config']
@@ -171,8 +171,8 @@ def test_each_start_has_a_record_and_a_changed_one_is_warned_of_once(tmp_path, i
     (text,) = said
     assert 'seed 0 -> 5' in text
     assert f'torch {torch.__version__} -> 1.0' in text
-    assert 'training data 4 files' in text
-    assert '-> 3 files' in text
+    assert 'training data 14 files' in text
+    assert '-> 13 files' in text
     assert len(records(work_dir)[-1]['changes']) == 3
 
 
@@ -186,7 +186,7 @@ def older_torch(device: str) -> dict:
 
 def test_a_changed_seed_reaches_the_order_and_not_the_model(tmp_path, image_folder):
     """As the warning says: MMEngine goes on with the checkpoint's seed, the sampler was built with the new one."""
-    folder, work_dir = image_folder(4), tmp_path / 'before'
+    folder, work_dir = image_folder(14), tmp_path / 'before'
     tiny_run(folder, work_dir, iters=2, change=with_checkpoints).train()
 
     def other(cfg):

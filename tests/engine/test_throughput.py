@@ -83,7 +83,7 @@ def test_a_slow_loader_is_told_from_slow_hooks(tmp_path, image_folder, monkeypat
     """0.2 s for each of 2 images, 0.3 for the step, 0.3 in a hook: 0.4 of 1.0 s are waiting."""
     clock = Clock()
     clock.install(monkeypatch, sample=0.2, step=0.3)
-    runner = tiny_run(image_folder(8), tmp_path / 'loader', iters=9, change=without_updates)
+    runner = tiny_run(image_folder(20), tmp_path / 'loader', iters=9, change=without_updates)
     runner.register_hook(Slow(clock, 0.3))
     runner.train()
     logged = rows(tmp_path / 'loader')
@@ -128,7 +128,7 @@ def test_epochs_of_any_length(tmp_path, image_folder, monkeypatch):
 def test_gathering_gradients_changes_nothing(tmp_path, image_folder, monkeypatch):
     Clock().install(monkeypatch, sample=0.1, step=0.3)
     change = lambda cfg: (without_updates(cfg), cfg.optim_wrapper.update(accumulative_counts=2))  # noqa: E731
-    tiny_run(image_folder(8), tmp_path / 'gathered', iters=6, change=change).train()
+    tiny_run(image_folder(14), tmp_path / 'gathered', iters=6, change=change).train()
     assert [row['images_per_s'] for row in rows(tmp_path / 'gathered')] == pytest.approx([4.0, 4.0])
 
 
@@ -138,7 +138,7 @@ def test_a_resumed_run_begins_anew(tmp_path, image_folder):
     def change(cfg):
         cfg.default_hooks.checkpoint = dict(type='SafeCheckpointHook', by_epoch=False, interval=100, rolling_interval=3)
 
-    tiny_run(image_folder(8), tmp_path / 'saved', iters=3, change=change).train()
+    tiny_run(image_folder(14), tmp_path / 'saved', iters=3, change=change).train()
     state = torch.load(tmp_path / 'saved' / 'latest.pth', weights_only=False)['message_hub']
     assert 'train/images_per_s' in state['log_scalars']
 
@@ -147,7 +147,7 @@ def test_a_resumed_run_begins_anew(tmp_path, image_folder):
         cfg.resume, cfg.load_from = True, str(tmp_path / 'saved' / 'latest.pth')
         cfg.default_hooks.logger.interval = 1
 
-    tiny_run(image_folder(8), tmp_path / 'resumed', iters=6, change=resumed).train()
+    tiny_run(image_folder(14), tmp_path / 'resumed', iters=6, change=resumed).train()
     first, *others = rows(tmp_path / 'resumed')
     assert first['step'] == 4
     assert not KEYS & first.keys()

@@ -83,7 +83,7 @@ def work_dir(tmp_path) -> Path:
     rows[5]['loss'] = math.nan
     rows.insert(10, {'val/hidden_l1': 0.6, 'val/mean_colour_l1': 0.8, 'val/hidden_objective': 0.6, 'step': 10})
     time = '2026/01/01 00:00:00'
-    write_start(folder, '20260101_000000', rows, RECORD, [f'{time} - mmengine - WARNING - mind the <gap>'], '{"lo')
+    write_start(folder, '20260101_000000', rows, RECORD, [f'{time} - mmengine - WARNING - mind the <gap>'], '{"lo\n')
     later = {**RECORD, 'start_iter': 200, 'resumed_from': 'latest.pth', 'changes': ['torch 2.12 -> 2.13']}
     write_start(folder, '20260102_000000', [trained(step, **facts) for step in range(210, 310, 10)], later)
     write_pictures(folder, range(30, 301, 15))
