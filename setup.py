@@ -33,6 +33,7 @@ REQUIREMENTS = [
     'rich',
     'scipy',
     'matplotlib',
+    'jinja2',
 ]
 EXTRAS = {
     'demo': ['scikit-image'],
@@ -49,6 +50,7 @@ EXTRAS['test'] = [
     'pytest-xdist',
     'hypothesis',
     'tensorboard',
+    'pyte',
     "triton>=3.0; platform_system == 'Linux'",  # its interpreter runs our kernels without a GPU
     'setuptools>=77',  # the tests build a wheel without build isolation
     *EXTRAS['demo'],
@@ -110,6 +112,7 @@ setup(
     python_requires='>=3.10',
     packages=find_packages(include=['simmim_mm', 'simmim_mm.*']),
     include_package_data=False,
+    package_data={'simmim_mm.report': ['page.*']},
     install_requires=REQUIREMENTS,
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildPyWithMim},

@@ -63,11 +63,12 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=500, val_in
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
-    logger=dict(interval=20),
+    logger=dict(interval=20, log_metric_by_epoch=False),
     checkpoint=dict(by_epoch=False, interval=250, max_keep_ckpts=1),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=100, num_images=8),
     dict(type='UnreadableImagesHook'),
     dict(type='SampleProgressHook'),
+    dict(type='ProgressHook'),
 ]

@@ -57,4 +57,5 @@ custom_hooks = [
     dict(type='ReconstructionHook', interval=10, bands=(3, 2, 1)),  # red, green, blue
     dict(type='UnreadableImagesHook'),
     dict(type='SampleProgressHook'),
+    dict(type='ProgressHook'),
 ]

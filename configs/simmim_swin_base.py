@@ -105,11 +105,14 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='IterationSeedHook'),
     preemption=dict(type='PreemptionHook'),
+    throughput=dict(type='ThroughputHook'),
+    run_record=dict(type='RunRecordHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),
     dict(type='UnreadableImagesHook'),
     dict(type='SampleProgressHook'),
+    dict(type='ProgressHook'),
 ]
 
 env_cfg = dict(

@@ -27,6 +27,7 @@ def main() -> None:
     from simmim_mm.cli import user_errors
     from simmim_mm.demo.photographs import make_photographs
     from simmim_mm.demo.report import held_out_report
+    from simmim_mm.report import write_report
 
     with user_errors():
         num_training, num_held_out = make_photographs(DATA)
@@ -36,6 +37,7 @@ def main() -> None:
         if status:
             raise SystemExit(status)
         print(held_out_report(args.work_dir))
+        print(f'Report: {write_report(args.work_dir)}')
 
 
 if __name__ == '__main__':

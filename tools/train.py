@@ -4,7 +4,7 @@
 import argparse
 import os
 
-import _bootstrap  # noqa: F401
+import _bootstrap
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,6 +29,9 @@ def parse_args() -> argparse.Namespace:
         '--precision',
         choices=['auto', 'bf16', 'fp16', 'fp32'],
         help="auto, the configs' default, is bf16 where the device has it, otherwise fp32",
+    )
+    parser.add_argument(
+        '--seed', type=_bootstrap.whole_number(0), help="of everything that is drawn (default: the config's)"
     )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size')
     parser.add_argument('--no-validate', action='store_true', help="leave out the config's validation")
@@ -67,6 +70,7 @@ def main() -> None:
             pretrained=args.pretrained,
             cfg_options=args.cfg_options,
             launcher=args.launcher,
+            seed=args.seed,
         )
         train(cfg)
 

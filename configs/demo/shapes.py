@@ -50,4 +50,5 @@ custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=500, num_images=8),
     dict(type='UnreadableImagesHook'),
     dict(type='SampleProgressHook'),
+    dict(type='ProgressHook'),
 ]

@@ -11,7 +11,6 @@ import torch
 
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.benchmark.decode import decode_table, measure_decode
-from simmim_mm.benchmark.environment import describe_environment, describe_in_a_line
 from simmim_mm.benchmark.gpu import gpu_table, measure_gpu, write_markdown
 from simmim_mm.benchmark.levers import levers_table, measure_levers
 from simmim_mm.benchmark.loader import loader_table, measure_loader
@@ -21,6 +20,7 @@ from simmim_mm.benchmark.quiet import quieten
 from simmim_mm.benchmark.results import write_json
 from simmim_mm.benchmark.scaling import measure_scaling, plot_scaling, scaling_table
 from simmim_mm.benchmark.step import measure_step, step_table
+from simmim_mm.environment import describe_environment, describe_in_a_line
 
 
 def read_acceleration(words: Sequence[str]) -> dict[str, Any] | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from simmim_mm.report.scalars import read_curves
+from simmim_mm.report.starts import find_starts
 
 
 def held_out_report(work_dir: str) -> str:
@@ -18,12 +20,10 @@ def held_out_report(work_dir: str) -> str:
     Raises:
         FileNotFoundError: If there is no run, or none that validated.
     """
-    records = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-    rows = [json.loads(line) for line in records[-1].read_text().splitlines()] if records else []
-    values = next((row for row in reversed(rows) if 'val/hidden_l1' in row), None)
-    if values is None:
+    series = read_curves(find_starts(work_dir)).series
+    if 'val/hidden_l1' not in series:
         raise FileNotFoundError(f'no validated run stands in {work_dir!r}; run the demo without --no-validate')
-    model, colour, local = (values[f'val/{name}_l1'] for name in ('hidden', 'mean_colour', 'local_mean'))
+    model, colour, local = (series[f'val/{name}_l1'].values[-1] for name in ('hidden', 'mean_colour', 'local_mean'))
     gain = 100 * (1 - model / colour)
     side = 'below' if gain >= 0 else 'above'
     pictures = sorted((Path(work_dir) / 'reconstructions').glob('iter_*.png'), key=lambda path: path.stat().st_mtime)

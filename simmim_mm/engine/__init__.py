@@ -5,9 +5,12 @@ from simmim_mm.engine.hooks import (
     DeferredRuntimeInfoHook,
     IterationSeedHook,
     PreemptionHook,
+    ProgressHook,
     ReconstructionHook,
+    RunRecordHook,
     SafeCheckpointHook,
     SampleProgressHook,
+    ThroughputHook,
     UnreadableImagesHook,
 )
 from simmim_mm.engine.layer_decay import LayerDecayConstructor
@@ -29,10 +32,13 @@ __all__ = [
     'MergedGroupsConstructor',
     'PrecisionOptimWrapper',
     'PreemptionHook',
+    'ProgressHook',
     'ReconstructionHook',
     'ResumableEpochLoop',
+    'RunRecordHook',
     'SafeCheckpointHook',
     'SampleProgressHook',
     'ShardedRunner',
+    'ThroughputHook',
     'UnreadableImagesHook',
 ]

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.config_edits import LOADERS, check_backbone_loads, set_data_root, set_pretrained
+from simmim_mm.options import check_whole
 
 # What MMEngine reads from a config beside the arguments of its Runner.
 HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn')
@@ -61,6 +62,7 @@ def load_config(
     pretrained: str | None = None,
     cfg_options: Sequence[str] = (),
     launcher: str = 'none',
+    seed: int | None = None,
 ) -> Config:
     """Reads a config file and applies command-line options to it.
 
@@ -76,6 +78,7 @@ def load_config(
         pretrained: File of the backbone to start from, or ``'none'`` for random weights.
         cfg_options: Settings to override, as ``['optim_wrapper.optimizer.lr=1e-4']``, in MMEngine's notation.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        seed: Of everything that is drawn; see ``docs/determinism.md``.
 
     Returns:
         The config.
@@ -103,6 +106,11 @@ def load_config(
     if resume is not None:
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
+    if seed is not None:
+        cfg.randomness = {
+            **(cfg.get('randomness') or {}),
+            'seed': check_whole(seed, 'seed', 'randomness', 0, 2**32 - 1),
+        }
     if precision is not None:
         _set_precision(cfg, precision)
     if auto_scale_lr:

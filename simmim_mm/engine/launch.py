@@ -15,6 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
+from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
@@ -72,7 +73,10 @@ def train(cfg: Config) -> Runner:
     _check_resumed(runner)
     prepare(runner)
     warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
-    runner.train()
+    try:
+        runner.train()
+    finally:
+        close_progress(runner)
     return runner
 
 

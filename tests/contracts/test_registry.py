@@ -120,8 +120,11 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'MaskedReconstructionMetric': dict,
         'MergedGroupsConstructor': lambda: dict(optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0))),
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
+        'ProgressHook': dict,
         'ReconstructionHook': dict,
+        'RunRecordHook': dict,
         'SampleProgressHook': dict,
+        'ThroughputHook': dict,
         'UnreadableImagesHook': dict,
         # schedules of the mask ratio
         'ConstantRatio': dict,

@@ -3,10 +3,13 @@
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
+from simmim_mm.engine.hooks.progress import ProgressHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
+from simmim_mm.engine.hooks.run_record import RunRecordHook
 from simmim_mm.engine.hooks.runtime_info import DeferredRuntimeInfoHook
 from simmim_mm.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from simmim_mm.engine.hooks.sample_progress import SampleProgressHook
+from simmim_mm.engine.hooks.throughput import ThroughputHook
 from simmim_mm.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
@@ -14,8 +17,11 @@ __all__ = [
     'DeferredRuntimeInfoHook',
     'IterationSeedHook',
     'PreemptionHook',
+    'ProgressHook',
     'ReconstructionHook',
+    'RunRecordHook',
     'SafeCheckpointHook',
     'SampleProgressHook',
+    'ThroughputHook',
     'UnreadableImagesHook',
 ]

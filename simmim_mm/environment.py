@@ -1,4 +1,4 @@
-"""Where and with what a measurement was made."""
+"""Where and with what something was computed."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ PACKAGES = {
     'mmengine': ('onedl-mmengine', 'mmengine'),
     'mmcv': ('onedl-mmcv', 'mmcv', 'mmcv-lite'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
+    'numpy': ('numpy',),
     'transformers': ('transformers',),
     'timm': ('timm',),
     'simplejpeg': ('simplejpeg',),
@@ -27,10 +28,10 @@ PACKAGES = {
 
 
 def describe_environment(device: str = 'cpu') -> dict[str, Any]:
-    """Says on what machine, with which versions, when and by which command something was measured.
+    """Says on what machine, with which versions, when and by which command something is computed.
 
     Args:
-        device: Type of the device that was measured.
+        device: Type of the device that computes.
 
     Returns:
         Strings and numbers, to be written as JSON.
