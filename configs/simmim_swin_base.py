@@ -105,6 +105,8 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='IterationSeedHook'),
     preemption=dict(type='PreemptionHook'),
+    # Steps that are not finite are left out, and a loss that rises is warned of: docs/guards.md.
+    finite_guard=dict(type='FiniteGuardHook', max_in_a_row=10),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

@@ -3,6 +3,7 @@
 from simmim_mm.engine.hooks import (
     AccelerationHook,
     DeferredRuntimeInfoHook,
+    FiniteGuardHook,
     IterationSeedHook,
     PreemptionHook,
     ReconstructionHook,
@@ -23,6 +24,7 @@ __all__ = [
     'CheckedPretrained',
     'CosineWithWarmupLR',
     'DeferredRuntimeInfoHook',
+    'FiniteGuardHook',
     'FullyShardedDataParallel',
     'IterationSeedHook',
     'LayerDecayConstructor',
