@@ -126,7 +126,10 @@ class PrecisionOptimWrapper(OptimWrapper):
         if self.guard is None:
             self.loss_scaler.step(self.optimizer, **kwargs)
         else:
-            self.guard.step(~torch.isfinite(norm) if found is None else found, self.loss_scaler, **kwargs)
+            if found is None:
+                assert norm is not None
+                found = ~torch.isfinite(norm)
+            self.guard.step(found, self.loss_scaler, **kwargs)
         self.loss_scaler.update()
 
     def _before_step(self) -> Tensor | None:

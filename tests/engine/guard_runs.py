@@ -13,9 +13,10 @@ import tifffile
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from step_runs import tiny_run
+from step_runs import tiny_config
 from tiny import tiny_vit
 
 NAN = math.nan
@@ -33,9 +34,14 @@ def float_folder(folder: Path, number: int = 8) -> str:
     return str(folder)
 
 
-def guarded_run(
+def guarded_run(*args: Any, **kwargs: Any) -> Runner:
+    """The Runner of :func:`guarded_config`; not started yet."""
+    return Runner.from_cfg(guarded_config(*args, **kwargs))
+
+
+def guarded_config(
     data_root: str, work_dir: Path, *hooks: dict, iters: int = 6, change: Callable[[Config], Any] | None = None
-) -> Runner:
+) -> Config:
     """The reference recipe with a ViT of one layer, on float images, whose log interval is one iteration."""
 
     def prepare(cfg: Config) -> None:
@@ -53,22 +59,22 @@ def guarded_run(
         if change is not None:
             change(cfg)
 
-    return tiny_run(data_root, work_dir, iters, prepare)
+    return tiny_config(data_root, work_dir, iters, prepare)
 
 
 @HOOKS.register_module(force=True)  # of MMEngine: the contract tests look at ours
 class Inject(Hook):
     """Puts a NaN into the image, a weight or a gradient of some iterations, counted from 0."""
 
-    def __init__(self, where: str, iterations: Sequence[int], value: float = NAN) -> None:
-        self.where, self.iterations, self.value = where, iterations, value
+    def __init__(self, where: str, iterations: Sequence[int], value: float = NAN, rank: int = 0) -> None:
+        self.where, self.iterations, self.value, self.rank = where, iterations, value, rank
         self.files: dict[int, list[str]] = {}
         self._gradient: Any = None
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         """Injects."""
         self.files[runner.iter] = list(data_batch['img_path'])
-        if runner.iter not in self.iterations:
+        if runner.iter not in self.iterations or runner.rank != self.rank:
             return
         if self.where == 'image':
             data_batch['inputs'][1, 2, 33, 34] = self.value
@@ -123,7 +129,8 @@ def state_of(runner: Runner) -> dict[str, torch.Tensor]:
         for name, value in values.items()
         if value is not None
     }
-    return {**runner.model.state_dict(), **moments}
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return {**model.state_dict(), **moments}
 
 
 def assert_same(one: Runner, other: Runner) -> None:

@@ -15,7 +15,14 @@ ARCH = dict(_delete_=True, embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 2, 
 
 
 def tiny_run(data_root: str, work_dir: Path, iters: int = 7, change: Callable[[Config], Any] | None = None) -> Runner:
-    """The Runner of ``configs/simmim_swin_base.py``, tiny, logging every third iteration; not started yet."""
+    """The Runner of :func:`tiny_config`; not started yet."""
+    return Runner.from_cfg(tiny_config(data_root, work_dir, iters, change))
+
+
+def tiny_config(
+    data_root: str, work_dir: Path, iters: int = 7, change: Callable[[Config], Any] | None = None
+) -> Config:
+    """``configs/simmim_swin_base.py``, tiny, logging every third iteration."""
     cfg = Config.fromfile(BASE)
     cfg.merge_from_dict(
         dict(
@@ -33,7 +40,7 @@ def tiny_run(data_root: str, work_dir: Path, iters: int = 7, change: Callable[[C
     cfg.log_level, cfg.experiment_name, cfg.work_dir = 'ERROR', work_dir.name, str(work_dir)
     if change is not None:
         change(cfg)
-    return Runner.from_cfg(cfg)
+    return cfg
 
 
 def logged(work_dir: Path) -> list[dict[str, float]]:

@@ -114,8 +114,8 @@ def read_failed_batch(path: str) -> dict[str, Any]:
     wanted = loaded.get(KEY) if isinstance(loaded, dict) else None
     if not isinstance(wanted, dict) or not isinstance(loaded.get('state_dict'), dict):
         raise ValueError(
-            f'{path!r} holds no failed batch; name a file of the folder {FOLDER} in a work dir, which a run writes when '
-            'a loss or a gradient is not finite'
+            f'{path!r} holds no failed batch; name a file of the folder {FOLDER} in a work dir, which a run writes '
+            'when a loss or a gradient is not finite'
         )
     return loaded
 

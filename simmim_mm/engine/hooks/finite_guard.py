@@ -186,8 +186,8 @@ class FiniteGuardHook(Hook):
     def _last_words(self, runner: Runner, outcome: Outcome, bad_weights: list[str]) -> str:
         if bad_weights:
             advice = (
-                f'{len(bad_weights)} weights are not finite themselves, such as {bad_weights[0]}: go on from an earlier '
-                'checkpoint, with --resume FILE, or look at what load_from names'
+                f'{len(bad_weights)} weights are not finite themselves, such as {bad_weights[0]}: go on from an '
+                'earlier checkpoint, with --resume FILE, or look at what load_from names'
             )
         elif outcome.loss_scale < LOWEST_SCALE or getattr(runner.optim_wrapper, 'precision', '') == 'fp16':
             advice = "train in bf16 or fp32: optim_wrapper.precision='bf16', which needs no loss scaler"
