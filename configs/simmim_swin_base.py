@@ -107,6 +107,7 @@ default_hooks = dict(
     preemption=dict(type='PreemptionHook'),
     # Steps that are not finite are left out, and a loss that rises is warned of: docs/guards.md.
     finite_guard=dict(type='FiniteGuardHook', max_in_a_row=10),
+    loss_watch=dict(type='LossWatchHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

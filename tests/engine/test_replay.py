@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -33,10 +34,8 @@ def failed(tmp_path):
 
         inject = dict(type='Inject', where=where, iterations=list(iterations), **kwargs)
         runner = guarded_run(folder, tmp_path / 'run', inject, iters=3, change=few)
-        try:
+        with contextlib.suppress(NotFiniteError):
             runner.train()
-        except NotFiniteError:
-            pass
         (hook,) = [hook for hook in runner.hooks if isinstance(hook, Inject)]
         first = sorted((tmp_path / 'run' / 'failed_batches').iterdir())[0]
         return str(first), hook.files[iterations[0]]

@@ -102,10 +102,9 @@ def replay(
         rows.seen.append(trace.first_gradient)
     culprit = culprit or trace.first_gradient or worst
     verdict = _verdict(culprit, files, trace, plain)
-    about = (
-        f'Iteration {failed["iterations"][-1] + 1}, process {failed["rank"]}: {failed["precision"]} on '
-        f'{failed["device"]} in the run; here {precision} on {device}, acceleration {"off" if plain else "as in the run"}'
-    )
+    where = f'{failed["precision"]} on {failed["device"]} in the run; here {precision} on {device}'
+    acceleration = f'{"without" if plain else "with its"} acceleration'
+    about = f'Iteration {failed["iterations"][-1] + 1}, process {failed["rank"]}: {where}, {acceleration}'
     if failed['loss_scale'] != 1:
         about += f'; the loss, and so its gradients, times {failed["loss_scale"]:g}'
     text = f'{about}.\n\n{rows.table()}\n\n{verdict}'

@@ -3,6 +3,7 @@
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
 from simmim_mm.engine.hooks.finite_guard import FiniteGuardHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
+from simmim_mm.engine.hooks.loss_watch import LossWatchHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
 from simmim_mm.engine.hooks.runtime_info import DeferredRuntimeInfoHook
@@ -15,6 +16,7 @@ __all__ = [
     'DeferredRuntimeInfoHook',
     'FiniteGuardHook',
     'IterationSeedHook',
+    'LossWatchHook',
     'PreemptionHook',
     'ReconstructionHook',
     'SafeCheckpointHook',
