@@ -158,7 +158,7 @@ def test_a_run_warns_with_numbers_and_advice(tmp_path, caplog):
     values[260:] = values[240:260].mean() * 1.3
     (warned,) = watched(folder, tmp_path / 'run', caplog, values)
     assert warned.startswith('Iteration 300: the loss has risen to ')
-    assert '(+3' in warned
+    assert '(+23 %' in warned
     assert 'optim_wrapper.optimizer.lr' in warned
     assert 'docs/guards.md' in warned
     values = curve(400, noise=0.01)
