@@ -64,9 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--levers', nargs='+', default=[], metavar='NAME', help='for levers: which (default: of presets)'
     )
-    parser.add_argument(
-        '--img-sizes', nargs='*', type=whole_number(1), default=[192, 384, 576], help='for scaling'
-    )
+    parser.add_argument('--img-sizes', nargs='*', type=whole_number(1), default=[192, 384, 576], help='for scaling')
     parser.add_argument(
         '--batch-sizes', nargs='*', type=whole_number(1), help='for scaling (1 2 4 8) and gpu (128 256 512)'
     )

@@ -77,6 +77,7 @@ def replay(
     dtype = PRECISIONS[precision]
     trace, rows, losses = Trace(model), _Rows(), []
     culprit = rows.add_group('weights', _floating(loaded['state_dict']))
+    rows.seen += [culprit] if culprit else []
     files: list[str] = []
     for iteration, batch in zip(failed['iterations'], failed['batches'], strict=True):
         seed_everything(iteration_seed(failed['seed'], iteration, failed['rank']))
@@ -97,10 +98,10 @@ def replay(
         bad = rows.add(name, value)
         culprit = culprit or bad
     gradients = {name: value.grad for name, value in model.named_parameters() if value.grad is not None}
-    worst = rows.add_group('gradients', gradients)
-    if trace.first_gradient:
-        rows.seen.append(trace.first_gradient)
-    culprit = culprit or trace.first_gradient or worst
+    bad = rows.add_group('gradients', gradients)
+    bad = trace.first_gradient or bad  # in the order of the backward pass
+    rows.seen += [bad] if bad else []
+    culprit = culprit or bad
     verdict = _verdict(culprit, files, trace, plain)
     where = f'{failed["precision"]} on {failed["device"]} in the run; here {precision} on {device}'
     acceleration = f'{"without" if plain else "with its"} acceleration'
@@ -123,20 +124,17 @@ class _Rows:
         return None if self.seen[-1].statistics.finite else self.seen[-1]
 
     def add_group(self, what: str, tensors: Mapping[str, Tensor]) -> Seen | None:
-        """Adds many tensors as one row, and the first that is not finite, which it returns."""
+        """Adds many tensors as one row; returns the first that is not finite."""
         each = {name: statistics_of(value) for name, value in tensors.items()}
         self.seen.append(Seen(f'{what} ({len(each)} tensors)', _together(list(each.values()))))
         bad = next((name for name, statistics in each.items() if not statistics.finite), None)
-        if bad is None:
-            return None
-        self.seen.append(Seen(f'{what}: {bad}', each[bad]))
-        return self.seen[-1]
+        return None if bad is None else Seen(f'{what}: {bad}', each[bad])
 
     def table(self) -> str:
         """For people."""
         cells = []
         for what, each in self.seen:
-            shape = 'x'.join(map(str, each.shape)) or 'scalar'
+            shape = 'x'.join(map(str, each.shape))
             numbers = f'{each.lowest:.4g}', f'{each.highest:.4g}', f'{each.num_nan:,}', f'{each.num_infinite:,}'
             cells.append((what, shape, each.dtype, *numbers, f'{each.num:,}'))
         return table(HEAD, cells)
@@ -173,7 +171,7 @@ def _verdict(culprit: Seen | None, files: Sequence[str], trace: Trace, plain: bo
     found = f'First not finite: {what} ({numbers.num_nan:,} NaN, {numbers.num_infinite:,} infinite of {numbers.num:,}).'
     images = [files[number] for number in numbers.images or () if number < len(files)]
     if images:
-        found += f' Images: {", ".join(images)}.'
+        found += f' Images: {"all" if len(images) == len(files) > 1 else ", ".join(images)}.'
     if what.startswith('weights'):
         return f'{found} The weights were so before this batch: go on from an earlier checkpoint.'
     if what.startswith('images'):

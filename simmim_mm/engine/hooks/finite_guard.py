@@ -69,7 +69,8 @@ class FiniteGuardHook(Hook):
         self.max_files = check_whole(max_files, 'max_files', 'FiniteGuardHook', smallest=0)
         self.guard: StepGuard | None = None
         self.num_skipped = self.in_a_row = 0
-        self._last_saved: str | None = None
+        self._saved: str | None = None
+        self._first_saved: str | None = None  # of the failures in a row
 
     def before_train(self, runner: Runner) -> None:
         """Begins to watch the optimiser."""
@@ -141,6 +142,7 @@ class FiniteGuardHook(Hook):
         return [report for report in reports if report.by_loss] or reports
 
     def _save(self, runner: Runner, outcome: Outcome, ranks: Sequence[int]) -> None:
+        self._saved = None
         if self.in_a_row > self.max_files:
             return
         chosen = list(ranks)[: self.max_files]
@@ -150,20 +152,21 @@ class FiniteGuardHook(Hook):
         except (OSError, ValueError) as error:  # a full disk is no reason to end a run
             print_log(f'The batch is not saved: {error}', logger='current', level=logging.WARNING)
         paths = [each for each in dist.all_gather_object(path) if each]
-        self._last_saved = paths[0] if paths else None
+        self._saved = paths[0] if paths else None
+        if self.in_a_row == 1 or self._first_saved is None:
+            self._first_saved = self._saved
         if dist.is_main_process():
             remove_oldest(runner.work_dir, self.max_files)
 
     def _log(self, runner: Runner, outcome: Outcome, reports: list[_Report]) -> None:
         number, by_loss = outcome.iteration + 1, reports[0].by_loss
-        saved = self._last_saved if self.in_a_row <= self.max_files else None
         line = {
             'iter': number,
             'not_finite': 'loss' if by_loss else 'gradients',
             'in_a_row': self.in_a_row,
             'num_skipped': self.num_skipped,
             'files': {str(report.rank): report.files for report in reports},
-            'saved': saved,
+            'saved': self._saved,
         }
         with (
             contextlib.suppress(OSError),  # the log says the same
@@ -175,7 +178,7 @@ class FiniteGuardHook(Hook):
         more = f' and {len(files) - MOST_SHOWN} more, all in {LIST_NAME}' if len(files) > MOST_SHOWN else ''
         scale = f' (loss scale {outcome.loss_scale:g})' if outcome.loss_scale != 1 else ''
         what = 'the loss is' if by_loss else f'the loss is finite{scale}, and gradients are'
-        replay = f'. Look into it with: python tools/replay_batch.py {saved}' if saved else ''
+        replay = f'. Look into it with: python tools/replay_batch.py {self._saved}' if self._saved else ''
         print_log(
             f'Iteration {number}: {what} not finite, so this step is left out ({self.in_a_row} in a row, '
             f'{self.num_skipped} in all). Files: {shown}{more}{replay}',
@@ -196,7 +199,7 @@ class FiniteGuardHook(Hook):
                 'go on from an earlier checkpoint with a lower learning rate (optim_wrapper.optimizer.lr) or '
                 'stronger clipping (optim_wrapper.clip_grad.max_norm)'
             )
-        replay = f' python tools/replay_batch.py {self._last_saved} says where it begins.' if self._last_saved else ''
+        replay = f' python tools/replay_batch.py {self._first_saved} says where it begins.' if self._first_saved else ''
         return (
             f'loss or gradients of {self.in_a_row} updates in a row were not finite, the last in iteration '
             f'{outcome.iteration + 1}. They were left out: the weights are those before them, and so are all '
