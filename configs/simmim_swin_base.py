@@ -107,6 +107,9 @@ default_hooks = dict(
     preemption=dict(type='PreemptionHook'),
     throughput=dict(type='ThroughputHook'),
     run_record=dict(type='RunRecordHook'),
+    # Steps that are not finite are left out, and a loss that rises is warned of: docs/guards.md.
+    finite_guard=dict(type='FiniteGuardHook', max_in_a_row=10),
+    loss_watch=dict(type='LossWatchHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

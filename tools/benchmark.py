@@ -12,6 +12,7 @@ KINDS = {
     'loader': 'from JPEG files to a batch',
     'decode': 'whole decoding against decoding as large as the crop needs',
     'scaling': 'step time and memory against image area, batch and model size',
+    'guards': 'iterations of a run with and without the hooks that watch it',
     'gpu': 'all tables of a CUDA device in one call',
 }
 
@@ -50,7 +51,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--peer-dir', metavar='FOLDER', help="a checkout of the authors' code, for --against simmim")
     parser.add_argument('--rounds', type=whole_number(1), default=5, help='turns of each that count (default: 5)')
     parser.add_argument(
-        '--repeats', type=whole_number(1), help='steps a turn (default: 1 on CPUs, 10 on CUDA, where steps overlap)'
+        '--repeats',
+        type=whole_number(1),
+        help='steps a turn (default: 1 on CPUs, 10 on CUDA, where steps overlap, and for guards)',
     )
     parser.add_argument(
         '--isolate', action='store_true', help='each candidate in a process of its own; they still take turns'
@@ -61,9 +64,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--levers', nargs='+', default=[], metavar='NAME', help='for levers: which (default: of presets)'
     )
-    parser.add_argument(
-        '--img-sizes', nargs='*', type=whole_number(1), default=[192, 384, 576], help='for scaling'
-    )
+    parser.add_argument('--img-sizes', nargs='*', type=whole_number(1), default=[192, 384, 576], help='for scaling')
     parser.add_argument(
         '--batch-sizes', nargs='*', type=whole_number(1), help='for scaling (1 2 4 8) and gpu (128 256 512)'
     )

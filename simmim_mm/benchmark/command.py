@@ -12,6 +12,7 @@ import torch
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.benchmark.decode import decode_table, measure_decode
 from simmim_mm.benchmark.gpu import gpu_table, measure_gpu, write_markdown
+from simmim_mm.benchmark.guards import guards_table, measure_guards
 from simmim_mm.benchmark.levers import levers_table, measure_levers
 from simmim_mm.benchmark.loader import loader_table, measure_loader
 from simmim_mm.benchmark.memory import measure_memory, memory_table
@@ -136,6 +137,11 @@ def _scaling(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
     return results, scaling_table(results)
 
 
+def _guards(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    results = measure_guards(plan, args.rounds, args.repeats or 10)
+    return results, guards_table(results)
+
+
 def _gpu(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
     results = measure_gpu(
         plan, args.batch_sizes, args.against or ['mmpretrain'], args.rounds, repeats=_repeats(plan, args)
@@ -154,5 +160,6 @@ KINDS: dict[str, Callable[[Plan, argparse.Namespace], tuple[Any, str]]] = {
     'loader': _loader,
     'decode': _decode,
     'scaling': _scaling,
+    'guards': _guards,
     'gpu': _gpu,
 }

@@ -155,6 +155,7 @@ def difference_table(rows: Sequence[Mapping[str, Any]], base: str) -> str:
     return table(head, cells)
 
 
-def spread(ratio: Mapping[str, float]) -> str:
+def spread(ratio: Mapping[str, float], digits: int = 2) -> str:
     """A ratio with its quartiles."""
-    return f'{ratio["median"]:.2f}x [{ratio["low"]:.2f}, {ratio["high"]:.2f}]'
+    middle, low, high = (f'{ratio[name]:.{digits}f}' for name in ('median', 'low', 'high'))
+    return f'{middle}x [{low}, {high}]'

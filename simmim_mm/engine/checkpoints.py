@@ -69,11 +69,32 @@ def read_run(checkpoint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file holds no weights, or Python objects beside tensors and plain data.
     """
+    loaded = read_plain(checkpoint)
+    state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f'{checkpoint!r} holds no weights by name; name a checkpoint that a run wrote')
+    meta = loaded.get('meta')
+    return state, meta if isinstance(meta, dict) else {}
+
+
+def read_plain(checkpoint: str) -> Any:
+    """Reads tensors and plain data of a file, on the CPU; code in it is not run.
+
+    Args:
+        checkpoint: The file.
+
+    Returns:
+        What ``torch.save`` was given.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no file of PyTorch, or holds Python objects beside tensors and plain data.
+    """
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(f'checkpoint {checkpoint!r} is no file (seen from {os.getcwd()})')
     try:
         with plain_data():
-            loaded = torch.load(checkpoint, map_location='cpu', weights_only=True)
+            return torch.load(checkpoint, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
             f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one, or one with Python objects beside tensors and '
@@ -81,11 +102,6 @@ def read_run(checkpoint: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         ) from error
     except Exception as error:
         raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
-    state = loaded.get('state_dict', loaded) if isinstance(loaded, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f'{checkpoint!r} holds no weights by name; name a checkpoint that a run wrote')
-    meta = loaded.get('meta')
-    return state, meta if isinstance(meta, dict) else {}
 
 
 def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:

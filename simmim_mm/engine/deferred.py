@@ -45,6 +45,11 @@ class DeferredBuffer(HistoryBuffer):
             self._fetch()
 
     @property
+    def fetched(self) -> bool:
+        """Whether all values are on the host, so that reading them costs nothing."""
+        return not self._waiting
+
+    @property
     def _log_history(self) -> np.ndarray:
         self._fetch()
         return self._values

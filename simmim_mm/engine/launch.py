@@ -23,6 +23,9 @@ from simmim_mm.engine.sharding import ShardedRunner, shards
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
+# Of which MMEngine makes its own where a config has none.
+HOST_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
 
 def build_runner(cfg: Config) -> Runner:
     """Builds the Runner of a config, in as many processes as the launcher started.
@@ -33,6 +36,7 @@ def build_runner(cfg: Config) -> Runner:
     Returns:
         The Runner.
     """
+    _drop_hooks(cfg)
     kind: type[Runner] = ShardedRunner if shards(cfg) else Runner
     if cfg.get('launcher', 'none') != 'none':
         if get_device() == 'cpu':
@@ -44,6 +48,13 @@ def build_runner(cfg: Config) -> Runner:
     if 'acceleration' in cfg:
         accelerate(runner.model, **check_acceleration(cfg.acceleration))
     return runner
+
+
+def _drop_hooks(cfg: Config) -> None:
+    """Lets ``default_hooks.NAME=None`` leave out hooks of any name, which MMEngine does with its own alone."""
+    hooks = cfg.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in HOST_HOOKS]:
+        del hooks[name]
 
 
 def train(cfg: Config) -> Runner:

@@ -13,6 +13,8 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from simmim_mm.engine.deferred import defer_scalar
+from simmim_mm.engine.guards.gradients import any_not_finite, gradients_of
+from simmim_mm.engine.guards.step_guard import StepGuard
 from simmim_mm.registry import OPTIM_WRAPPERS
 
 PRECISIONS = {'fp32': None, 'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -80,7 +82,10 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     Attributes:
         precision: ``'bf16'``, ``'fp16'`` or ``'fp32'``, as chosen.
+        guard: Leaves out steps whose numbers are not finite; :class:`~simmim_mm.engine.FiniteGuardHook` sets it.
     """
+
+    guard: StepGuard | None = None
 
     def __init__(self, *args: Any, precision: str = 'auto', loss_scale: dict | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -105,24 +110,46 @@ class PrecisionOptimWrapper(OptimWrapper):
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Backward pass of the scaled loss."""
-        self.loss_scaler.scale(loss).backward(**kwargs)
+        scaled = self.loss_scaler.scale(loss)
+        if self.guard is not None:
+            kwargs['gradient'] = self.guard.seed(loss).to(scaled.dtype)
+        scaled.backward(**kwargs)
         self._inner_count += 1
 
     def step(self, **kwargs: Any) -> None:
         """Clips the true gradients and updates the parameters; fp16 leaves out a step whose gradients overflow."""
+        found = self._before_step()
+        norm = None
         if self.clip_grad_kwargs:
             self.loss_scaler.unscale_(self.optimizer)
-            self._clip_grad()
-        self.loss_scaler.step(self.optimizer, **kwargs)
+            norm = self._clip_grad()
+        if self.guard is None:
+            self.loss_scaler.step(self.optimizer, **kwargs)
+        else:
+            if found is None:
+                assert norm is not None
+                found = ~torch.isfinite(norm)
+            self.guard.step(found, self.loss_scaler, **kwargs)
         self.loss_scaler.update()
 
-    def _clip_grad(self) -> None:
-        """As the host's, without asking for the norm."""
+    def _before_step(self) -> Tensor | None:
+        """Whether a gradient is not finite; None where nobody asks, or where the norm of all of them tells."""
+        if self.guard is None:
+            return None
+        self.guard.settle()
+        gradients = gradients_of(self.optimizer)
+        # Clipping by value would make large numbers of infinities, so it comes later.
+        by_norm = self.clip_grad_kwargs and self.grad_name == 'grad_norm' and gradients
+        return None if by_norm else any_not_finite(gradients, self.guard.device)
+
+    def _clip_grad(self) -> Tensor | None:
+        """As the host's, without asking for the norm, which it returns."""
         parameters = [parameter for group in self.param_groups for parameter in group['params']]
         parameters = [parameter for parameter in parameters if parameter.grad is not None]
         norm = self.clip_func(parameters, **self.clip_grad_kwargs) if parameters else None
         if norm is not None:  # clip_grad_value_ has none
             defer_scalar(self.message_hub, f'train/{self.grad_name}', norm)
+        return norm
 
     def state_dict(self) -> dict:
         """State of the optimiser, and of the loss scaler where there is one."""

@@ -12,7 +12,7 @@ from mmengine.utils import import_modules_from_strings
 from simmim_mm.engine.config import load_config
 from simmim_mm.transfer.files import Source
 
-_NEEDED = ('model', 'default_scope', 'custom_imports')
+_NEEDED = ('model', 'default_scope', 'custom_imports', 'acceleration')
 
 
 def is_ours(read: Source, config: str | None = None) -> bool:

@@ -38,6 +38,7 @@ ACCEPTED = {
     'CosineWithWarmupLR.min_ratio': {'zero'},  # down to a rate of 0
     'CosineWithWarmupLR.warmup_ratio': {'zero'},  # up from a rate of 0
     'DeconvDecoder.widths': {'an empty list'},  # no transposed convolution, the last layer alone
+    'FiniteGuardHook.max_files': {'zero'},  # none are kept
     'FeatureTarget.norm': {'None'},  # features as they are
     'IrregularMask.stroke_share': {'zero'},  # blobs alone
     'LoadMap.folder': {'a string'},  # looked for with the first map

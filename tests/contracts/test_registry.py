@@ -107,6 +107,8 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         # engine and evaluation
         'AccelerationHook': dict,
         'DeferredRuntimeInfoHook': dict,
+        'FiniteGuardHook': dict,
+        'LossWatchHook': dict,
         'CosineWithWarmupLR': lambda: dict(optimizer=_optimizer(), end=10, warmup=2),
         'CheckedPretrained': lambda: dict(checkpoint=None),
         'IterationSeedHook': dict,

@@ -1,7 +1,9 @@
 """Hooks."""
 
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
+from simmim_mm.engine.hooks.finite_guard import FiniteGuardHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
+from simmim_mm.engine.hooks.loss_watch import LossWatchHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
 from simmim_mm.engine.hooks.progress import ProgressHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
@@ -15,7 +17,9 @@ from simmim_mm.engine.hooks.unreadable_images import UnreadableImagesHook
 __all__ = [
     'AccelerationHook',
     'DeferredRuntimeInfoHook',
+    'FiniteGuardHook',
     'IterationSeedHook',
+    'LossWatchHook',
     'PreemptionHook',
     'ProgressHook',
     'ReconstructionHook',

@@ -27,10 +27,18 @@ class IterationSeedHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Seeds everything."""
-        seed = iteration_seed(runner.seed or 0, runner.iter, runner.rank)
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002  (the global state is what others draw from)
-        torch.manual_seed(seed)  # of accelerators too
+        seed_everything(iteration_seed(runner.seed or 0, runner.iter, runner.rank))
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the generators of Python, NumPy and PyTorch, on accelerators too.
+
+    Args:
+        seed: From 0 to 2 ** 32 - 1.
+    """
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  (the global state is what others draw from)
+    torch.manual_seed(seed)
 
 
 def iteration_seed(seed: int, iteration: int, rank: int) -> int:
