@@ -65,9 +65,7 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=500, val_in
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
     logger=dict(interval=20),
-    checkpoint=dict(
-        by_epoch=False, interval=250, max_keep_ckpts=1, save_best='val/hidden_objective', rule='less'
-    ),
+    checkpoint=dict(by_epoch=False, interval=250, max_keep_ckpts=1, save_best='val/hidden_objective', rule='less'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=100, num_images=8),

@@ -66,8 +66,8 @@ def check_split(split: Any, held_out: Any, owner: str) -> None:
         raise ValueError(f"split={split!r} of {owner} is unknown; use 'train' or 'held_out', or None for all images")
     if split is None and held_out is not None:
         raise ValueError(
-            f"held_out={held_out!r} of {owner} says how much is held out, but not which part this is; add split='train' "
-            "or split='held_out'"
+            f'held_out={held_out!r} of {owner} says how much is held out, but not which part this is; add '
+            "split='train' or split='held_out'"
         )
     if split is not None and (not is_number(held_out) or not 0 < held_out < 1):
         raise ValueError(

@@ -47,11 +47,7 @@ class HostImages(UnlabelledImages):
         held_out: float | None = None,
         fixed: bool = False,
     ) -> None:
-        if not isinstance(dataset, Mapping) or 'type' not in dataset:
-            raise ValueError(
-                f"dataset={dataset!r} of HostImages is no config; write dict(type='mmpretrain.CIFAR10', ...)"
-            )
-        self.images = _build(dict(dataset))
+        self.images = build_host_set(dataset, 'HostImages')
         super().__init__(
             str(dataset.get('data_root') or '.'),
             pipeline=pipeline,
@@ -90,7 +86,20 @@ class HostImages(UnlabelledImages):
         return str(info['position']) if path is None else relative_name(path, self.data_root)
 
 
-def _build(cfg: dict[str, Any]) -> BaseDataset:
+def build_host_set(dataset: Mapping[str, Any], owner: str) -> BaseDataset:
+    """Builds a data set of a host package, without its pipeline.
+
+    Args:
+        dataset: Its config. Nothing is downloaded, unless it says ``download=True``.
+        owner: What asks for it, for messages.
+
+    Raises:
+        FileNotFoundError: If its files are missing, with what to do.
+        ValueError: If it is no config of a data set of samples.
+    """
+    if not isinstance(dataset, Mapping) or 'type' not in dataset:
+        raise ValueError(f"dataset={dataset!r} of {owner} is no config; write dict(type='mmpretrain.CIFAR10', ...)")
+    cfg = dict(dataset)
     name = cfg['type'] if isinstance(cfg['type'], str) else cfg['type'].__name__
     kind = cfg['type'] if isinstance(cfg['type'], type) else DATASETS.get(name)
     if kind is None:

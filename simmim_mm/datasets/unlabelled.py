@@ -125,7 +125,8 @@ class UnlabelledImages(BaseDataset):
         """Leaves out the files of the other part. Called once by ``full_init``."""
         if self.split is None:
             return self.data_list
-        held_out = np.array([is_held_out(self.name_of(info), self.held_out) for info in self.data_list], dtype=bool)
+        assert self.held_out is not None
+        held_out = np.array([is_held_out(self.name_of(info), self.held_out) for info in self.data_list])
         rows = np.flatnonzero(held_out == (self.split == 'held_out'))
         if not len(rows):
             raise ValueError(

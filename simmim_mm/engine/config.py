@@ -121,7 +121,9 @@ def load_config(
     options = _parse_options(cfg_options)
     if held_out is not None:
         if not validate:
-            raise ValueError(f'--held-out {held_out} adds a validation, and --no-validate leaves it out; use one of them')
+            raise ValueError(
+                f'--held-out {held_out} adds a validation, and --no-validate leaves it out; use one of them'
+            )
         # What is held out follows from the training data, which options may change.
         later = {key: value for key, value in options.items() if key.split('.')[0].startswith('val_')}
         _merge_options(cfg, {key: value for key, value in options.items() if key not in later}, cfg_options)

@@ -70,7 +70,7 @@ def hold_out(cfg: Config, share: float, path: str) -> None:
         dataset=held_out,
     )
     cfg.val_evaluator = dict(type='simmim_mm.MaskedReconstructionMetric')
-    cfg.val_cfg = dict()
+    cfg.val_cfg = {}
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
     if checkpoint and checkpoint.get('save_best') is None:
         checkpoint.update(save_best=OBJECTIVE, rule='less')

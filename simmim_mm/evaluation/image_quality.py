@@ -63,7 +63,9 @@ def ssim(images: Tensor, others: Tensor, data_range: float = 255.0) -> Tensor:
     """
     if min(images.shape[-2:]) < SSIM_WINDOW:
         height, width = images.shape[-2:]
-        raise ValueError(f'SSIM looks at squares of {SSIM_WINDOW}x{SSIM_WINDOW} pixels; the images are {height}x{width}')
+        raise ValueError(
+            f'SSIM looks at squares of {SSIM_WINDOW}x{SSIM_WINDOW} pixels, the images are {height}x{width}'
+        )
     # Variances do not change with the zero point, and lose fewer digits around 0.
     x, y = images - data_range / 2, others - data_range / 2
 

@@ -46,6 +46,7 @@ class MaskedReconstructionMetric(BaseMetric):
     """
 
     default_prefix = 'val'
+    results: list[Any]
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -71,7 +72,7 @@ class MaskedReconstructionMetric(BaseMetric):
         """
         self._size = size
         # One entry a process, of which the host drops none: it knows no images, and would drop by position.
-        self.results = [list(self.results)]
+        self.results = [self.results[:]]
         return super().evaluate(get_world_size())
 
     def compute_metrics(self, results: list[list[tuple[str | int, Scores]]]) -> dict[str, float]:

@@ -115,7 +115,9 @@ def test_shards_and_hosts_sets_are_split_too(image_folder, tmp_path):
     shards = str(tmp_path / 'shards')
     pack_shards(root, shards, max_images=7)
     whole = set(names_of(ShardedImages(shards), shards))
-    train, held_out = (set(names_of(ShardedImages(shards, split=s, held_out=0.3), shards)) for s in ('train', 'held_out'))
+    train, held_out = (
+        set(names_of(ShardedImages(shards, split=s, held_out=0.3), shards)) for s in ('train', 'held_out')
+    )
     assert train | held_out == whole
     assert not train & held_out
     assert held_out == {name for name in whole if is_held_out(name, 0.3)}
@@ -152,7 +154,7 @@ def same(one, other) -> bool:
 
 
 def test_masks_by_file(image_folder, tmp_path):
-    """Neither the folder's name, nor other files, nor order and epoch change what is drawn for a file; the seed does."""
+    """Neither the folder's name, other files, order nor epoch change what is drawn for a file; the seed does."""
     root = image_folder(5)
     expected = masks_of(root)
     assert len(expected) == 5

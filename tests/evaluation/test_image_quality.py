@@ -55,7 +55,7 @@ def test_errors_on_hidden_pixels_alone():
 
 
 def test_small_images_are_refused():
-    with pytest.raises(ValueError, match='squares of 7x7 pixels; the images are 6x9'):
+    with pytest.raises(ValueError, match='squares of 7x7 pixels, the images are 6x9'):
         ssim(torch.zeros(1, 1, 6, 9), torch.zeros(1, 1, 6, 9))
 
 
@@ -65,7 +65,7 @@ def test_small_images_are_refused():
     ids=['8 bits', '16 bits, 5 bands'],
 )
 def test_composites_are_compared_in_units_of_0_to_255(settings):
-    """The whole way from normalised predictions to PSNR and SSIM, against scikit-image on pictures put together here."""
+    """The whole way from normalised predictions, against scikit-image on pictures put together here."""
     preprocessor = MaskedImagePreprocessor(**settings)
     low, high = preprocessor.value_range
     rng = np.random.default_rng(2)

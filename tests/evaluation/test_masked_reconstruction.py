@@ -84,7 +84,7 @@ def test_a_validation_is_logged_as_it_is(build_model):
 
 
 def test_each_file_counts_once():
-    """Repeated by the sampler, or in the place of one that could not be read; positions stand in where there are none."""
+    """Repeated by the sampler, or in the place of an unreadable one; positions stand in where there are none."""
     hidden = torch.ones(1, 2, 2, dtype=torch.bool)
 
     def samples(*errors):

@@ -4,6 +4,7 @@ from simmim_mm.engine.hooks.acceleration import AccelerationHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
+from simmim_mm.engine.hooks.representation import RepresentationHook
 from simmim_mm.engine.hooks.runtime_info import DeferredRuntimeInfoHook
 from simmim_mm.engine.hooks.safe_checkpoint import SafeCheckpointHook
 from simmim_mm.engine.hooks.sample_progress import SampleProgressHook
@@ -15,6 +16,7 @@ __all__ = [
     'IterationSeedHook',
     'PreemptionHook',
     'ReconstructionHook',
+    'RepresentationHook',
     'SafeCheckpointHook',
     'SampleProgressHook',
     'UnreadableImagesHook',

@@ -71,6 +71,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     backend_args: dict[str, Any] | None
     file_client_args: dict[str, Any] | None
+    last_ckpt: str | None
     out_dir: str | None
 
     def __init__(self, *args: Any, rolling_interval: int | None = None, **kwargs: Any) -> None:
