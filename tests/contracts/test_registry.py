@@ -121,6 +121,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'MergedGroupsConstructor': lambda: dict(optim_wrapper_cfg=dict(optimizer=dict(type='SGD', lr=1.0))),
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
         'ReconstructionHook': dict,
+        'RepresentationHook': dict,
         'SampleProgressHook': dict,
         'UnreadableImagesHook': dict,
         # schedules of the mask ratio
