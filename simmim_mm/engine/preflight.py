@@ -32,7 +32,8 @@ def prepare(runner: Runner) -> None:
 
     Adds a :class:`SampleProgressHook` where ``custom_hooks`` have none, as a list of one's own takes the place of the
     inherited one. Where the loop counts iterations, results of validations are logged by iteration too; the host has
-    them all at epoch 0, unless ``log_metric_by_epoch=False`` of its ``LoggerHook`` is remembered. Warns if the model was tried at another image size than that of the crops.
+    them all at epoch 0, unless ``log_metric_by_epoch=False`` of its ``LoggerHook`` is remembered. Warns if the model
+    was tried at another image size than that of the crops.
 
     Args:
         runner: Before training.

@@ -1,4 +1,4 @@
-"""Features taken in the course of a run: of any encoder, in any number of processes, without a trace in the training."""
+"""Features taken in the course of a run: of any encoder, in any number of processes, without a trace in it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def whole_images(root: str, positions=None) -> WholeImages:
 
 
 def test_features_of_every_encoder(encoder, class_folder):
-    """They are the means of the last map of whole images, one by one or in batches, and training modes are as before."""
+    """They are the means of the last map of whole images, and training modes are as before."""
     model = build_model(backbone=encoder)
     model.train()
     model.backbone.eval()  # as a model with frozen parts
@@ -77,7 +77,7 @@ def test_features_of_every_encoder(encoder, class_folder):
 
 @pytest.mark.parametrize(('backbone', 'block'), [('VisionTransformer', 'layers.0'), ('SwinTransformer', 'stages.1')])
 def test_features_of_a_block(tiny_encoders, class_folder, backbone, block):
-    """Tokens without the class token; of a ViT's last block the norm behind it is all that differs from the last map."""
+    """The mean of its tokens without the class token; the hook that reads them is gone afterwards."""
     model = build_model(backbone=tiny_encoders[backbone])
     images = whole_images(class_folder(1))
     seen = []
