@@ -201,6 +201,7 @@ def test_a_collapse_is_said_once():
     same = torch.ones(50, 1) @ torch.randn(1, 8) + 1e-6 * torch.randn(50, 8)
     for features in (torch.randn(50, 8), same, same):
         hook._measure(runner, [features], [])
+    hook._measure(runner, [same[:7]], [])
     assert len(runner.logger.warnings) == 1
     assert 'features have collapsed' in runner.logger.warnings[0]
     values = hook._measure(runner, [same * torch.nan], [])
@@ -214,6 +215,17 @@ def test_an_untrained_encoder_is_no_collapse(encoder, class_folder):
     features, _ = encode_images(build_model(backbone=encoder), whole_images(class_folder(4)))
     hook._measure(runner, [features], [])
     assert runner.logger.warnings == []
+
+
+def test_one_image_is_not_enough(image_folder, tmp_path):
+    with pytest.raises(ValueError, match='compares the features of several images, and there is one'):
+        tiny_run(
+            image_folder(1),
+            tmp_path,
+            change=lambda cfg: cfg.merge_from_dict(
+                {'train_dataloader.batch_size': 1, 'custom_hooks': [dict(type='RepresentationHook', by_epoch=False)]}
+            ),
+        ).train()
 
 
 def test_bank_and_queries_of_one_folder(class_folder, tmp_path):

@@ -26,6 +26,8 @@ from simmim_mm.registry import HOOKS
 # Below these, features are the same for all images but for rounding: an encoder with random weights is far above.
 LOWEST_RANK = 1.01
 LOWEST_STD = 1e-3
+# Of fewer images, features may be alike because the images are.
+FEWEST_IMAGES = 8
 
 
 @HOOKS.register_module()
@@ -132,6 +134,11 @@ class RepresentationHook(PeriodicHook):
             parts = bank_and_queries(self.labelled, self.queries, self.num_images)
             self._images = [WholeImages(part.sample_of, part.positions.tolist(), transforms) for part in parts]
             self._labels = [torch.from_numpy(part.labels) for part in parts]
+        if len(self._images[0]) < 2:
+            raise ValueError(
+                'RepresentationHook compares the features of several images, and there is one; name images with '
+                'labelled, hold more out for validation, or delete the hook from custom_hooks'
+            )
         check_block(model, self.block)
 
     def act(self, runner: Runner, num_iters: int) -> None:
@@ -164,7 +171,8 @@ class RepresentationHook(PeriodicHook):
             )
             return {'rankme': math.nan, 'feature_std': math.nan}
         values = {'rankme': rankme(features[0]), 'feature_std': feature_std(features[0])}
-        self._warn_of_collapse(runner, **values)
+        if len(features[0]) >= FEWEST_IMAGES:
+            self._warn_of_collapse(runner, **values)
         if labels:
             (bank, queries), (known, asked) = features, [each.to(features[0].device) for each in labels]
             found = knn_classify(bank, known, queries, self.k, self.temperature)
