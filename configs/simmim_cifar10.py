@@ -53,16 +53,18 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=512,
     num_workers=2,
-    sampler=dict(type='SeededSampler', shuffle=False, seed=0),  # the same masks at every validation
+    sampler=dict(type='SeededSampler', shuffle=False, seed=0),
     collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(
         type='HostImages',
         dataset=dict(type='mmpretrain.CIFAR10', data_root='data/cifar10', split='test'),
+        fixed=True,  # the same mask of an image at every validation
         pipeline=masking,
     ),
 )
 val_evaluator = dict(type='MaskedReconstructionMetric')
 val_cfg = dict()
+default_hooks = dict(checkpoint=dict(save_best='val/hidden_objective', rule='less'))
 
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),  # 2e-4 * 512 / 512

@@ -44,11 +44,12 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=28,
     num_workers=0,
-    sampler=dict(type='SeededSampler', shuffle=False, seed=0),  # the same masks at every validation
+    sampler=dict(type='SeededSampler', shuffle=False, seed=0),
     collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(
         type='UnlabelledImages',
         data_root='data/simmim_demo/held_out',
+        fixed=True,  # the same mask of a file at every validation
         pipeline=[*loading, dict(type='CenterCrop', size=img_size), *masking],
     ),
 )
@@ -63,8 +64,8 @@ train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=500, val_in
 
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
-    logger=dict(interval=20, log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=250, max_keep_ckpts=1),
+    logger=dict(interval=20),
+    checkpoint=dict(by_epoch=False, interval=250, max_keep_ckpts=1, save_best='val/hidden_objective', rule='less'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', by_epoch=False, interval=100, num_images=8),

@@ -42,16 +42,18 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=128,
     num_workers=4,
-    sampler=dict(type='SeededSampler', shuffle=False, seed=0),  # the same masks at every validation
+    sampler=dict(type='SeededSampler', shuffle=False, seed=0),
     collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(
         type='UnlabelledImages',
         data_root='data/multispectral/val',
+        fixed=True,  # the same mask of a file at every validation
         pipeline=[dict(type='LoadImage'), dict(type='CenterCrop', size=img_size), *masking],
     ),
 )
 val_evaluator = dict(type='MaskedReconstructionMetric')
 val_cfg = dict()
+default_hooks = dict(checkpoint=dict(save_best='val/hidden_objective', rule='less'))
 
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10, bands=(3, 2, 1)),  # red, green, blue

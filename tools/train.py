@@ -34,6 +34,13 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=_bootstrap.whole_number(0), help="of everything that is drawn (default: the config's)"
     )
     parser.add_argument('--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size')
+    parser.add_argument(
+        '--held-out',
+        type=float,
+        metavar='SHARE',
+        help='for pre-training: validate on about this share of the training images, such as 0.02, and do not train on '
+        'it; which images follows from their names',
+    )
     parser.add_argument('--no-validate', action='store_true', help="leave out the config's validation")
     parser.add_argument(
         '--cfg-options',
@@ -71,6 +78,7 @@ def main() -> None:
             cfg_options=args.cfg_options,
             launcher=args.launcher,
             seed=args.seed,
+            held_out=args.held_out,
         )
         train(cfg)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from simmim_mm.datasets.file_names import relative_name
 from simmim_mm.datasets.unlabelled import UnlabelledImages
 from simmim_mm.registry import DATASETS
 
@@ -26,7 +27,11 @@ class HostImages(UnlabelledImages):
         dataset: Config of the data set; its samples have an image (``img``) or a path (``img_path``). Its own pipeline
             is not used.
         pipeline: Transforms, as configs or callables, with ``LoadImage`` first if the samples have paths.
-        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`.
+        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`, for this and the next three. Images that come
+            from no file go by their position.
+        split: ``'train'`` or ``'held_out'``.
+        held_out: Share of the held-out part.
+        fixed: Whether masks follow from seed and file alone.
 
     Raises:
         FileNotFoundError: If the files of the data set are missing, with what to do.
@@ -38,14 +43,19 @@ class HostImages(UnlabelledImages):
         dataset: Mapping[str, Any],
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        split: str | None = None,
+        held_out: float | None = None,
+        fixed: bool = False,
     ) -> None:
-        if not isinstance(dataset, Mapping) or 'type' not in dataset:
-            raise ValueError(
-                f"dataset={dataset!r} of HostImages is no config; write dict(type='mmpretrain.CIFAR10', ...)"
-            )
-        self.images = _build(dict(dataset))
+        self.images = build_host_set(dataset, 'HostImages')
         super().__init__(
-            str(dataset.get('data_root') or '.'), pipeline=pipeline, max_unreadable=max_unreadable, serialize_data=False
+            str(dataset.get('data_root') or '.'),
+            pipeline=pipeline,
+            max_unreadable=max_unreadable,
+            split=split,
+            held_out=held_out,
+            fixed=fixed,
+            serialize_data=False,
         )
 
     def load_data_list(self) -> list[dict]:
@@ -61,7 +71,8 @@ class HostImages(UnlabelledImages):
         Returns:
             What the host knows of it; ``img`` (H, W, C), where it has one.
         """
-        info = dict(self.images.get_data_info(int(idx)))
+        position = self.data_list[int(idx)]['position']
+        info = {**self.images.get_data_info(position), 'position': position}
         if 'img' in info:
             image = np.asarray(info['img'])
             info['img'] = image[..., None] if image.ndim == 2 else image
@@ -69,8 +80,26 @@ class HostImages(UnlabelledImages):
         info['sample_idx'] = int(idx)
         return info
 
+    def name_of(self, info: dict) -> str:
+        """What a file is called below the folder of the data set; an image without a file, its position there."""
+        path = self.images.get_data_info(info['position']).get('img_path')
+        return str(info['position']) if path is None else relative_name(path, self.data_root)
 
-def _build(cfg: dict[str, Any]) -> BaseDataset:
+
+def build_host_set(dataset: Mapping[str, Any], owner: str) -> BaseDataset:
+    """Builds a data set of a host package, without its pipeline.
+
+    Args:
+        dataset: Its config. Nothing is downloaded, unless it says ``download=True``.
+        owner: What asks for it, for messages.
+
+    Raises:
+        FileNotFoundError: If its files are missing, with what to do.
+        ValueError: If it is no config of a data set of samples.
+    """
+    if not isinstance(dataset, Mapping) or 'type' not in dataset:
+        raise ValueError(f"dataset={dataset!r} of {owner} is no config; write dict(type='mmpretrain.CIFAR10', ...)")
+    cfg = dict(dataset)
     name = cfg['type'] if isinstance(cfg['type'], str) else cfg['type'].__name__
     kind = cfg['type'] if isinstance(cfg['type'], type) else DATASETS.get(name)
     if kind is None:

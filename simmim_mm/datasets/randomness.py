@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch.utils.data import get_worker_info
 
+from simmim_mm.datasets.file_names import name_number
+
 
 class Moment(NamedTuple):
     """When in a training run a sample is used.
@@ -59,14 +61,18 @@ class SampleIndex(int):
         self.moment = moment
         return self
 
+    def at(self, index: int) -> SampleIndex:
+        """Another sample's index, with the rest as it is."""
+        return SampleIndex(index, *self.__getnewargs__()[1:])
+
     def __getnewargs__(self) -> tuple[int, int, int, int, Moment | None]:  # type: ignore[override]
         return int(self), self.seed, self.epoch, self.drawn, self.moment
 
     def __mod__(self, other: int) -> SampleIndex:
-        return SampleIndex(int(self) % other, *self.__getnewargs__()[1:])
+        return self.at(int(self) % other)
 
     def __sub__(self, other: int) -> SampleIndex:
-        return SampleIndex(int(self) - other, *self.__getnewargs__()[1:])
+        return self.at(int(self) - other)
 
 
 def check_seed(seed: int) -> int:
@@ -86,32 +92,37 @@ def check_seed(seed: int) -> int:
     return int(seed)
 
 
-def sample_rng(index: int) -> np.random.Generator:
+def sample_rng(index: int, name: str | None = None) -> np.random.Generator:
     """The generator of one sample.
 
     Args:
         index: A :class:`SampleIndex`. A plain integer (from a sampler of another package) takes its entropy from
             NumPy's global state, which MMEngine seeds per worker.
+        name: For randomness that follows from the seed and this name alone, whatever position and epoch are; the seed
+            of a plain integer is then 0.
 
     Returns:
         A fresh generator.
     """
+    if name is not None:
+        return np.random.default_rng((getattr(index, 'seed', 0), name_number(name)))
     if isinstance(index, SampleIndex):
         return np.random.default_rng((index.seed, index.epoch, index.drawn))
     return rng_of({})
 
 
-def sample_facts(index: int) -> dict[str, Any]:
+def sample_facts(index: int, name: str | None = None) -> dict[str, Any]:
     """What a data set adds to a sample for the transforms.
 
     Args:
         index: What the sampler handed out.
+        name: See :func:`sample_rng`.
 
     Returns:
         ``rng``, the sample's generator. With a :class:`SampleIndex` that has a moment also ``progress`` (share of the
         run that has passed) and ``batch`` (seed and iteration, the same for all samples of a batch).
     """
-    facts: dict[str, Any] = {'rng': sample_rng(index)}
+    facts: dict[str, Any] = {'rng': sample_rng(index, name)}
     if isinstance(index, SampleIndex) and index.moment is not None:
         facts['progress'] = index.moment.progress
         facts['batch'] = (index.seed, index.moment.iteration)

@@ -37,7 +37,8 @@ class ShardedImages(UnlabelledImages):
         max_unreadable: A share of the images.
         fast: Whether JPEG files are decoded and cropped in one step.
         rough: Whether values decoded so may be off by about 1 of 255.
-        **kwargs: ``indices``, ``lazy_init``, ``test_mode``, ``metainfo`` of MMEngine's ``BaseDataset``.
+        **kwargs: ``split``, ``held_out`` and ``fixed`` (a name is then that of the shard and the file in it);
+            ``indices``, ``lazy_init``, ``test_mode``, ``metainfo`` of MMEngine's ``BaseDataset``.
 
     Raises:
         FileNotFoundError: If the folder or a shard is missing.

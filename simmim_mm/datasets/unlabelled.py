@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import cv2
+import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
+from simmim_mm.datasets.file_names import check_split, is_held_out, relative_name
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
-from simmim_mm.datasets.randomness import sample_facts, seeded_globals
+from simmim_mm.datasets.randomness import SampleIndex, sample_facts, seeded_globals
 from simmim_mm.datasets.rows import Rows
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.fused import Steps, plan
@@ -49,6 +51,13 @@ class UnlabelledImages(BaseDataset):
             masks are the same without.
         rough: Whether values decoded in this way may be off by about 1 of 255, which saves a sixth of the decoder's
             time; needs the package simplejpeg.
+        split: ``'train'`` or ``'held_out'`` for one of two parts that have no file in common and together all. Which
+            part a file is in follows from its path below ``data_root`` alone
+            (:mod:`simmim_mm.datasets.file_names`). None for all files.
+        held_out: About which share of the files is held out, between 0 and 1; with ``split`` alone.
+        fixed: Whether the mask of an image, and all else that is random, follows from the sampler's seed and the
+            file's path below ``data_root`` alone: for validation. An unreadable file is then replaced by the very
+            sample of another one, which :class:`~simmim_mm.evaluation.MaskedReconstructionMetric` counts once.
         **kwargs: ``indices``, ``serialize_data``, ``lazy_init``, ``test_mode``, ``filter_cfg``, ``metainfo`` of
             MMEngine's ``BaseDataset``.
 
@@ -73,6 +82,9 @@ class UnlabelledImages(BaseDataset):
         max_unreadable: float = 0.05,
         fast: bool = True,
         rough: bool = False,
+        split: str | None = None,
+        held_out: float | None = None,
+        fixed: bool = False,
         **kwargs: Any,
     ) -> None:
         numeric = isinstance(max_unreadable, int | float) and not isinstance(max_unreadable, bool)
@@ -94,6 +106,9 @@ class UnlabelledImages(BaseDataset):
                 f'rough=True of {type(self).__name__} needs fast=True and the package simplejpeg: pip install '
                 'simplejpeg, or leave rough out'
             )
+        check_split(split, held_out, type(self).__name__)
+        self.split, self.held_out = split, held_out
+        self.fixed = check_flag(fixed, 'fixed', type(self).__name__)
         self._planned: tuple[tuple[Callable, ...], Steps] | None = None
         # One flag a file, in memory that the workers share with the main process.
         self._unreadable = torch.zeros(0, dtype=torch.bool)
@@ -105,6 +120,33 @@ class UnlabelledImages(BaseDataset):
         """Finds the files. Called once by ``full_init``."""
         paths = find_images(self.data_root, self.list_file, self.pattern, self.extensions)
         return [{'img_path': path} for path in paths]
+
+    def filter_data(self) -> Any:
+        """Leaves out the files of the other part. Called once by ``full_init``."""
+        if self.split is None:
+            return self.data_list
+        assert self.held_out is not None
+        held_out = np.array([is_held_out(self.name_of(info), self.held_out) for info in self.data_list])
+        rows = np.flatnonzero(held_out == (self.split == 'held_out'))
+        if not len(rows):
+            raise ValueError(
+                f'split={self.split!r} with held_out={self.held_out} leaves none of the {len(held_out)} images in '
+                f'{self.data_root!r}: their names decide, so that few images may all fall into one part; '
+                f'{"raise" if self.split == "held_out" else "lower"} held_out in both parts, or name a folder or a '
+                'list_file of your own for each part'
+            )
+        return [self.data_list[row] for row in rows] if isinstance(self.data_list, list) else self.data_list[rows]
+
+    def name_of(self, info: dict) -> str:
+        """What a file is called, whatever the folder above is.
+
+        Args:
+            info: What the data set knows of it.
+
+        Returns:
+            Its path relative to ``data_root``.
+        """
+        return relative_name(info['img_path'], self.data_root)
 
     def full_init(self) -> None:
         """Finds the files unless that was done before."""
@@ -157,14 +199,15 @@ class UnlabelledImages(BaseDataset):
         """One sample before it is packed, with another image in the place of an unreadable one."""
         if not self._fully_initialized:
             self.full_init()
-        facts = sample_facts(index)
+        facts = sample_facts(index, self.name_of(self.get_data_info(int(index))) if self.fixed else None)
         if steps.foreign:
             with seeded_globals(facts['rng']):
-                return self._make_seeded(int(index), facts, steps)
+                return self._make_seeded(index, facts, steps)
         facts['rng'].integers(2**32)  # what would seed the global states: crops and masks are the same without
-        return self._make_seeded(int(index), facts, steps)
+        return self._make_seeded(index, facts, steps)
 
-    def _make_seeded(self, position: int, facts: dict[str, Any], steps: Steps) -> Any:
+    def _make_seeded(self, index: int, facts: dict[str, Any], steps: Steps) -> Any:
+        position = int(index)
         unreadable = self._unreadable.numpy()  # the same memory, without PyTorch's microseconds for each value
         while True:
             if not unreadable[position]:
@@ -175,6 +218,8 @@ class UnlabelledImages(BaseDataset):
             elif unreadable.all():  # other processes may have found the last ones
                 raise self._too_many(self.get_data_info(position)['img_path'])
             position = int(facts['rng'].integers(len(self)))
+            if self.fixed:
+                return self._make(index.at(position) if isinstance(index, SampleIndex) else position, steps)
 
     def _skip(self, position: int, error: UnreadableImageError) -> None:
         self._unreadable[position] = True

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from simmim_mm.acceleration import check_acceleration
 from simmim_mm.engine.channels import spread_channels
 from simmim_mm.engine.config_edits import LOADERS, check_backbone_loads, set_data_root, set_pretrained
+from simmim_mm.engine.held_out import hold_out
 from simmim_mm.options import check_whole
 
 # What MMEngine reads from a config beside the arguments of its Runner.
@@ -63,6 +64,7 @@ def load_config(
     cfg_options: Sequence[str] = (),
     launcher: str = 'none',
     seed: int | None = None,
+    held_out: float | None = None,
 ) -> Config:
     """Reads a config file and applies command-line options to it.
 
@@ -79,6 +81,7 @@ def load_config(
         cfg_options: Settings to override, as ``['optim_wrapper.optimizer.lr=1e-4']``, in MMEngine's notation.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         seed: Of everything that is drawn; see ``docs/determinism.md``.
+        held_out: Share of the training images to validate on, see :func:`simmim_mm.engine.held_out.hold_out`.
 
     Returns:
         The config.
@@ -124,7 +127,18 @@ def load_config(
     if pretrained is not None:
         set_pretrained(cfg, pretrained, path)
     options = _parse_options(cfg_options)
-    _merge_options(cfg, options, cfg_options)
+    if held_out is not None:
+        if not validate:
+            raise ValueError(
+                f'--held-out {held_out} adds a validation, and --no-validate leaves it out; use one of them'
+            )
+        # What is held out follows from the training data, which options may change.
+        later = {key: value for key, value in options.items() if key.split('.')[0].startswith('val_')}
+        _merge_options(cfg, {key: value for key, value in options.items() if key not in later}, cfg_options)
+        hold_out(cfg, held_out, path)
+        _merge_options(cfg, later, cfg_options)
+    else:
+        _merge_options(cfg, options, cfg_options)
     spread_channels(cfg, options)
     check_backbone_loads(cfg)
     check_acceleration(cfg.get('acceleration'))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 from mmengine.config import Config
+from mmengine.hooks import LoggerHook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.wrappers import base_datasets
@@ -30,7 +31,9 @@ def prepare(runner: Runner) -> None:
     """Adds what a run needs, and warns of what it does not seem to mean.
 
     Adds a :class:`SampleProgressHook` where ``custom_hooks`` have none, as a list of one's own takes the place of the
-    inherited one. Warns if the model was tried at another image size than that of the crops.
+    inherited one. Where the loop counts iterations, results of validations are logged by iteration too; the host has
+    them all at epoch 0, unless ``log_metric_by_epoch=False`` of its ``LoggerHook`` is remembered. Warns if the model
+    was tried at another image size than that of the crops.
 
     Args:
         runner: Before training.
@@ -40,6 +43,10 @@ def prepare(runner: Runner) -> None:
         return
     if not any(isinstance(hook, SampleProgressHook) for hook in runner.hooks):
         runner.register_hook(SampleProgressHook())
+    if isinstance(runner.train_loop, IterBasedTrainLoop):
+        for hook in runner.hooks:
+            if isinstance(hook, LoggerHook):
+                hook.log_metric_by_epoch = False
     for dataset in base_datasets(runner.train_dataloader.dataset):
         for step in getattr(dataset.pipeline, 'transforms', []):
             if isinstance(step, RandomResizedCrop | CenterCrop) and step.size != model.image_hw:

@@ -130,6 +130,16 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         values = images.float() * self.std + self.mean
         return values.round().clamp(0, 255).to(torch.uint8) if self.value_range == EIGHT_BIT else values
 
+    def display_units(self) -> tuple[Tensor, Tensor]:
+        """What brings normalised values to units of 0 to 255, the value range's lowest and highest value.
+
+        Returns:
+            Factor and summand of each channel, both (C,).
+        """
+        low, high = self.value_range
+        unit = 255 / (high - low)
+        return self.std.flatten() * unit, (self.mean.flatten() - low) * unit
+
     def normalised_range(self) -> tuple[Tensor, Tensor]:
         """The value range in the units that the model sees.
 

@@ -209,7 +209,8 @@ class SimMIM(BaseModel):
 
         Returns:
             For each image its ``image`` (C, H, W), ``hidden`` (H, W) bool and ``hidden_loss``, a scalar; and
-            ``reconstruction`` (C, H, W), where the target can be turned into images.
+            ``reconstruction`` (C, H, W), where the target can be turned into images, with ``display_units`` (2, C), a
+            factor and a summand that bring both to units of 0 to 255.
         """
         prediction, hidden = self.predict_map(inputs, mask)
         shown = {
@@ -219,6 +220,8 @@ class SimMIM(BaseModel):
         }
         if self.head.shows_images:
             shown['reconstruction'] = self.head.target.to_images(self.head.estimate(prediction), inputs)
+            if hasattr(self.data_preprocessor, 'display_units'):  # one of a user's own may know no range
+                shown['display_units'] = torch.stack(self.data_preprocessor.display_units()).expand(len(inputs), -1, -1)
         return [{name: values[number] for name, values in shown.items()} for number in range(len(inputs))]
 
     def grid_of(self, image_hw: Sequence[int]) -> tuple[int, int]:

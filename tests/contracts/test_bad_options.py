@@ -56,6 +56,12 @@ ACCEPTED = {
     'RandomResizedCrop.begins': {'None'},  # sizes at random
     'ReconstructionHook.images': {'a string'},  # a folder, looked for before training
     'ReconstructionHook.interval': {'zero'},  # at the end alone
+    'RepresentationHook.block': {'a string'},  # a path, looked for before training
+    'RepresentationHook.interval': {'zero'},  # at the end alone
+    'RepresentationHook.labelled': {'a string'},  # a folder, looked for before training
+    'RepresentationHook.num_workers': {'zero'},  # in the main process
+    'RepresentationHook.prefix': {'a string'},  # any name
+    'RepresentationHook.queries': {'a string', 'None'},  # a folder, looked for before training; a part of labelled
     'SaliencyMask.score': {'a string'},  # the name of a map, looked for in the samples
     'SaliencyMask.temperature': {'zero'},  # the highest scores and nothing else
     'SemanticMask.background': {'a negative number', 'None', 'an empty list'},  # a label as any other; none
@@ -86,8 +92,11 @@ CONTEXTS = {
     'ReconstructionHead.visible_weight': dict(area='all'),
     'FewLabels.per_class': dict(share=None),
     'FewLabels.share': dict(per_class=None),
+    'HostImages.held_out': dict(split='train'),
     'PixelTarget.norm_size': dict(norm='patch'),
     'RandomResizedCrop.begins': dict(sizes=[8, 16]),
+    'RepresentationHook.queries': dict(labelled='folder'),
+    'UnlabelledImages.held_out': dict(split='train'),
 }
 
 

@@ -124,6 +124,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
         'ProgressHook': dict,
         'ReconstructionHook': dict,
+        'RepresentationHook': dict,
         'RunRecordHook': dict,
         'SampleProgressHook': dict,
         'ThroughputHook': dict,

@@ -7,6 +7,7 @@ from simmim_mm.engine.hooks.loss_watch import LossWatchHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
 from simmim_mm.engine.hooks.progress import ProgressHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
+from simmim_mm.engine.hooks.representation import RepresentationHook
 from simmim_mm.engine.hooks.run_record import RunRecordHook
 from simmim_mm.engine.hooks.runtime_info import DeferredRuntimeInfoHook
 from simmim_mm.engine.hooks.safe_checkpoint import SafeCheckpointHook
@@ -23,6 +24,7 @@ __all__ = [
     'PreemptionHook',
     'ProgressHook',
     'ReconstructionHook',
+    'RepresentationHook',
     'RunRecordHook',
     'SafeCheckpointHook',
     'SampleProgressHook',

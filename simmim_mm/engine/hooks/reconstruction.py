@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 from simmim_mm.datasets.image_files import find_images
 from simmim_mm.datasets.randomness import check_seed
 from simmim_mm.datasets.wrappers import base_datasets
-from simmim_mm.options import check_flag, check_text
+from simmim_mm.engine.hooks.periodic import PeriodicHook, unwrapped
+from simmim_mm.options import check_text, check_whole
 from simmim_mm.registry import HOOKS
 from simmim_mm.visualization import check_bands, draw_reconstructions, fixed_batch, picture_pipeline, save_png
 
 
 @HOOKS.register_module()
-class ReconstructionHook(Hook):
+class ReconstructionHook(PeriodicHook):
     """Draws reconstructions of a fixed set of images with fixed masks.
 
     A panel has a row an image: original, masked, reconstruction, reconstruction pasted into the visible part; where the
@@ -40,8 +39,6 @@ class ReconstructionHook(Hook):
             original become black and white.
     """
 
-    priority = 'LOW'
-
     def __init__(
         self,
         interval: int = 1,
@@ -51,46 +48,22 @@ class ReconstructionHook(Hook):
         seed: int = 0,
         bands: Sequence[int] | None = None,
     ) -> None:
-        if not isinstance(interval, int) or isinstance(interval, bool) or interval < 0:
-            raise ValueError(f'interval={interval!r} of ReconstructionHook must be a whole number from 0')
-        if not isinstance(num_images, int) or isinstance(num_images, bool) or num_images < 1:
-            raise ValueError(f'num_images={num_images!r} of ReconstructionHook must be a whole number from 1')
-        self.interval = interval
-        self.by_epoch = check_flag(by_epoch, 'by_epoch', 'ReconstructionHook')
-        self.num_images = num_images
+        super().__init__(interval, by_epoch)
+        self.num_images = check_whole(num_images, 'num_images', 'ReconstructionHook')
         self.images = check_text(images, 'images', 'ReconstructionHook')
         self.seed = check_seed(seed)
         self.bands = check_bands(bands)
         self._batch: dict[str, Any] | None = None
-        self._last_drawn = -1
 
     def before_train(self, runner: Runner) -> None:
         """Loads the images, so that a wrong folder is known at once."""
-        if self.by_epoch and self.interval and isinstance(runner.train_loop, IterBasedTrainLoop):
-            raise ValueError(
-                'ReconstructionHook counts epochs, and train_cfg iterations; set by_epoch=False in the hook'
-            )
-        if getattr(_unwrapped(runner), 'head', True) is None:
+        super().before_train(runner)
+        if getattr(unwrapped(runner), 'head', True) is None:
             raise ValueError(
                 'ReconstructionHook draws what a decoder makes, but a model with companion.alone=True has none; delete '
                 'the hook from custom_hooks'
             )
         self._load(runner)
-
-    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Draws, if iterations count."""
-        if not self.by_epoch and self.interval and self.every_n_train_iters(runner, self.interval):
-            self._draw(runner, runner.iter + 1)
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Draws, if epochs count."""
-        if self.by_epoch and self.interval and self.every_n_epochs(runner, self.interval):
-            self._draw(runner, runner.iter)
-
-    def after_train(self, runner: Runner) -> None:
-        """Draws the final model."""
-        if self._last_drawn != runner.iter:
-            self._draw(runner, runner.iter)
 
     def _load(self, runner: Runner) -> None:
         if not _takes_part(runner):
@@ -111,12 +84,12 @@ class ReconstructionHook(Hook):
 
         check_bands(self.bands, self._batch['inputs'].shape[1])
 
-    def _draw(self, runner: Runner, num_iters: int) -> None:
-        self._last_drawn = num_iters
+    def act(self, runner: Runner, num_iters: int) -> None:
+        """Draws."""
         if not _takes_part(runner):
             return
         assert self._batch is not None
-        panel = draw_reconstructions(_unwrapped(runner), self._batch, self.bands)
+        panel = draw_reconstructions(unwrapped(runner), self._batch, self.bands)
         if not is_main_process():
             return
         path = os.path.join(runner.work_dir, 'reconstructions', f'iter_{num_iters}.png')
@@ -128,7 +101,3 @@ class ReconstructionHook(Hook):
 def _takes_part(runner: Runner) -> bool:
     """Whether a process draws: the first one, and the others where each has but a part of the weights."""
     return is_main_process() or getattr(runner, 'sharded', False)
-
-
-def _unwrapped(runner: Runner) -> Any:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model

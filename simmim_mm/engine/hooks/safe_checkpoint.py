@@ -57,6 +57,9 @@ class SafeCheckpointHook(CheckpointHook):
       PyTorch's file format), which ``--resume`` looks at.
     - Older ones are removed after the new one is there; the host removes them before.
     - ``latest.pth`` is written every few iterations, in the middle of epochs too, and takes its own place.
+    - With ``save_best``, ``latest.pth`` is written behind a validation that found a new best too, so that a resumed run
+      knows of it. (The host writes a numbered checkpoint then, whatever the interval, which pushes out another one. So
+      does this hook without ``rolling_interval``.)
 
     Args:
         rolling_interval: Iterations between two writings of ``latest.pth``; None for none.
@@ -68,6 +71,7 @@ class SafeCheckpointHook(CheckpointHook):
 
     backend_args: dict[str, Any] | None
     file_client_args: dict[str, Any] | None
+    last_ckpt: str | None
     out_dir: str | None
 
     def __init__(self, *args: Any, rolling_interval: int | None = None, **kwargs: Any) -> None:
@@ -76,6 +80,7 @@ class SafeCheckpointHook(CheckpointHook):
             check_whole(rolling_interval, 'rolling_interval', 'default_hooks.checkpoint')
         self.rolling_interval = rolling_interval
         self._outdated: list[tuple[Callable[[Any], None], Any]] = []
+        self._overdue = False
 
     def before_train(self, runner: Runner) -> None:
         """Finds out where checkpoints go; on local disks they are written safely."""
@@ -95,19 +100,22 @@ class SafeCheckpointHook(CheckpointHook):
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """Saves what is due."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)
-        if self.rolling_interval and is_due(runner, self.rolling_interval):
+        if self.rolling_interval and is_due(runner, 1 if self._overdue else self.rolling_interval):
             self.save_rolling(runner)
 
-    def save_rolling(self, runner: Runner) -> None:
-        """Writes ``latest.pth``, after an iteration, before it is counted.
+    def save_rolling(self, runner: Runner, counted: bool = False) -> None:
+        """Writes ``latest.pth``.
 
         Args:
             runner: The Runner.
+            counted: Whether the last iteration is counted already, as it is behind a validation, and not in
+                ``after_train_iter``.
         """
+        self._overdue = False
         runner.save_checkpoint(
             self.out_dir,
             ROLLING,
-            meta=dict(epoch=runner.epoch, iter=runner.iter + 1),
+            meta=dict(epoch=runner.epoch, iter=runner.iter + (not counted)),
             by_epoch=False,
             backend_args=self.backend_args,
         )
@@ -117,14 +125,40 @@ class SafeCheckpointHook(CheckpointHook):
         self._remove_outdated()
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        for key in self.key_indicators:
+            if key != 'auto' and key not in metrics:
+                raise ValueError(
+                    f'save_best={key!r} of default_hooks.checkpoint is no result of the validation, which has '
+                    f'{", ".join(metrics)}; use one of these'
+                )
+        before = _best_scores(runner)
+        # Of no last checkpoint, the host does not write another one.
+        last, self.last_ckpt = self.last_ckpt, None if self.rolling_interval else self.last_ckpt
         super()._save_best_checkpoint(runner, metrics)
+        if self.rolling_interval:
+            self.last_ckpt = last
+        if self.rolling_interval and _best_scores(runner) != before:
+            if runner.iter % getattr(runner.optim_wrapper, '_accumulative_counts', 1):
+                self._overdue = True  # gathered gradients would be lost: behind the next update
+            else:
+                self.save_rolling(runner, counted=True)
         self._remove_outdated()
 
     def _remove_outdated(self) -> None:
+        # A resumed run may find the best once more, and write it to the same place.
+        best = {getattr(self, 'best_ckpt_path', None), *getattr(self, 'best_ckpt_path_dict', {}).values()}
         if dist.is_main_process():
             for remove, path in self._outdated:
-                remove(path)
+                if path not in best:
+                    remove(path)
         self._outdated.clear()
+
+
+def _best_scores(runner: Runner) -> dict[str, Any]:
+    information = runner.message_hub.runtime_info
+    return {name: value for name, value in information.items() if name.startswith('best_score')}
 
 
 def is_due(runner: Runner, interval: int) -> bool:

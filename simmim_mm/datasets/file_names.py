@@ -1,0 +1,76 @@
+"""What follows from the name of a file alone: which part of a data set it is in, and its randomness."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from typing import Any
+
+from simmim_mm.options import is_number
+
+SPLITS = ('train', 'held_out')
+
+
+def relative_name(path: str, root: str) -> str:
+    """What a file is called below a folder, the same wherever the folder is.
+
+    Args:
+        path: The file.
+        root: The folder.
+
+    Returns:
+        The path relative to the folder, with ``/`` between its parts; outside of the folder, the path as it is.
+    """
+    inside = os.path.join(root, '')
+    if not path.startswith(inside) and os.path.isabs(path):
+        inside = os.path.join(os.path.abspath(root), '')
+    return os.path.normpath(path.removeprefix(inside)).replace(os.sep, '/')
+
+
+def name_number(name: str) -> int:
+    """A number from 0 to 2 ** 64 - 1 that follows from a name, the same on every machine.
+
+    Args:
+        name: Of a file. Accents may be letters of their own or not (as on macOS): the number is the same.
+    """
+    letters = unicodedata.normalize('NFC', name).encode('utf-8', errors='surrogateescape')
+    return int.from_bytes(hashlib.blake2b(letters, digest_size=8).digest(), 'big')
+
+
+def is_held_out(name: str, share: float) -> bool:
+    """Whether a file is in the held-out part.
+
+    It depends on nothing but its name, so files that come or go move no other one, and a larger share holds what a
+    smaller one does.
+
+    Args:
+        name: See :func:`name_number`.
+        share: About which part of all files is held out, 0 to 1.
+    """
+    return name_number(name) < share * 2**64
+
+
+def check_split(split: Any, held_out: Any, owner: str) -> None:
+    """Checks the options that choose a part.
+
+    Args:
+        split: ``'train'``, ``'held_out'``, or None for all.
+        held_out: Share of the held-out part, given with ``split`` alone.
+        owner: Class that they belong to, for the message.
+
+    Raises:
+        ValueError: If they are something else.
+    """
+    if split is not None and split not in SPLITS:
+        raise ValueError(f"split={split!r} of {owner} is unknown; use 'train' or 'held_out', or None for all images")
+    if split is None and held_out is not None:
+        raise ValueError(
+            f'held_out={held_out!r} of {owner} says how much is held out, but not which part this is; add '
+            "split='train' or split='held_out'"
+        )
+    if split is not None and (not is_number(held_out) or not 0 < held_out < 1):
+        raise ValueError(
+            f'held_out={held_out!r} of {owner} must be a share of the images between 0 and 1, such as 0.02, with '
+            f'split={split!r}'
+        )
