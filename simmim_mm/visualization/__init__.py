@@ -2,6 +2,7 @@
 
 from simmim_mm.visualization.gallery import draw_gallery, load_contents
 from simmim_mm.visualization.mask_distances import markdown_table, plot_distances, simulate
+from simmim_mm.visualization.mlflow_backend import MLflowVisBackend
 from simmim_mm.visualization.panels import check_bands, label_columns, reconstruction_panel, save_png, tile
 from simmim_mm.visualization.regions import colour_regions
 from simmim_mm.visualization.samples import (
@@ -15,6 +16,7 @@ from simmim_mm.visualization.samples import (
 )
 
 __all__ = [
+    'MLflowVisBackend',
     'check_bands',
     'colour_regions',
     'config_pipeline',

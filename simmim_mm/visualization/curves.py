@@ -80,12 +80,13 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
             for run, curve in having.items():
                 label = ', '.join([name] * (len(names) > 1) + [run] * (len(runs) > 1))
                 axes.plot(*zip(*curve, strict=True), linewidth=1.2, label=label)
-        axes.set_title(names[0] if len(names) == 1 else '', fontsize=9)
+        axes.set_ylabel(names[0] if len(names) == 1 else '', fontsize=8)
         axes.set_xlabel('step', fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-        if axes.get_legend_handles_labels()[1] != ['']:
-            axes.legend(fontsize=7)
+        if len(names) > 1 or len(runs) > 1:
+            # Above the panel, where it hides no curve.
+            axes.legend(fontsize=7, loc='lower left', bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False)
     os.makedirs(os.path.dirname(os.path.abspath(out)), exist_ok=True)
     figure.savefig(out, dpi=110)
     return out

@@ -129,6 +129,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'SampleProgressHook': dict,
         'ThroughputHook': dict,
         'UnreadableImagesHook': dict,
+        'MLflowVisBackend': lambda: dict(save_dir=image_folder(1)),
         # schedules of the mask ratio
         'ConstantRatio': dict,
         'CosineRatio': lambda: dict(start=0.3, end=0.7),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tiny import TINY_CONFIG, tiny_vit
 
 from simmim_mm.engine.config import load_config
 from simmim_mm.engine.launch import train
+from simmim_mm.registry import VISBACKENDS
 
 ROOT = Path(__file__).parents[2]
 # As docs/monitoring.md has it.
@@ -41,7 +43,7 @@ def run(tmp_path_factory, photographs) -> Path:
     base = ROOT / 'configs' / 'simmim_swin_base.py'
     text = TINY_CONFIG.format(base=base, batch_size=2, num_workers=0, data_root=str(root / 'images'))
     (root / 'tiny.py').write_text(text + MORE)
-    cfg = load_config(str(root / 'tiny.py'), work_dir=str(root / 'work'), held_out=0.3, precision='fp32')
+    cfg = load_config(str(root / 'tiny.py'), work_dir=str(root / 'work'), held_out=0.5, precision='fp32')
     cfg.model.backbone = tiny_vit()
     train(cfg)
     return root / 'work'
@@ -82,3 +84,20 @@ def test_the_pictures(run, tensorboard):
         path.write_bytes(event.encoded_image_string)
         with Image.open(path) as picture:
             assert np.array_equal(np.asarray(picture.convert('RGB')), expected)
+
+
+def test_mlflow_takes_pictures_by_their_names(tmp_path):
+    """With what it does of ``log_image``: it lets Pillow find out the format by the ending of the name."""
+
+    def log_image(image, artifact_file):
+        Image.fromarray(image).save(tmp_path / artifact_file)
+
+    backend = VISBACKENDS.build(dict(type='MLflowVisBackend', save_dir=str(tmp_path)))
+    backend._mlflow = SimpleNamespace(log_image=log_image, MlflowException=RuntimeError)
+    backend._env_initialized = True
+    picture = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    for step in (10, 20):
+        backend.add_image('reconstruction', picture + step, step)
+    for step in (10, 20):
+        with Image.open(tmp_path / f'reconstruction_{step}.png') as stored:
+            assert np.array_equal(np.asarray(stored), picture + step)

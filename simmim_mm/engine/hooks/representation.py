@@ -139,6 +139,8 @@ class RepresentationHook(PeriodicHook):
                 'RepresentationHook compares the features of several images, and there is one; name images with '
                 'labelled, hold more out for validation, or delete the hook from custom_hooks'
             )
+        for images in self._images:
+            images[0]  # of other channels than the model's, for example
         check_block(model, self.block)
 
     def act(self, runner: Runner, num_iters: int) -> None:
