@@ -26,7 +26,9 @@ class HostImages(UnlabelledImages):
         dataset: Config of the data set; its samples have an image (``img``) or a path (``img_path``). Its own pipeline
             is not used.
         pipeline: Transforms, as configs or callables, with ``LoadImage`` first if the samples have paths.
-        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`.
+        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`, also for the next two.
+        blank: ``'skip'`` or ``'keep'``.
+        unfit: ``'stop'`` or ``'skip'``.
 
     Raises:
         FileNotFoundError: If the files of the data set are missing, with what to do.
@@ -38,6 +40,8 @@ class HostImages(UnlabelledImages):
         dataset: Mapping[str, Any],
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        blank: str = 'skip',
+        unfit: str = 'stop',
     ) -> None:
         if not isinstance(dataset, Mapping) or 'type' not in dataset:
             raise ValueError(
@@ -45,7 +49,12 @@ class HostImages(UnlabelledImages):
             )
         self.images = _build(dict(dataset))
         super().__init__(
-            str(dataset.get('data_root') or '.'), pipeline=pipeline, max_unreadable=max_unreadable, serialize_data=False
+            str(dataset.get('data_root') or '.'),
+            pipeline=pipeline,
+            max_unreadable=max_unreadable,
+            blank=blank,
+            unfit=unfit,
+            serialize_data=False,
         )
 
     def load_data_list(self) -> list[dict]:

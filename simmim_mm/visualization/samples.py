@@ -56,7 +56,7 @@ def load_sample(sample: dict, transforms: Sequence[Callable], position: int, see
     """
     index = SampleIndex(position, seed, epoch=0, moment=Moment(iteration=0, progress=1.0))
     results: dict = {**sample, **sample_facts(index)}
-    with seeded_globals(results['rng']):
+    with seeded_globals(int(results['rng'].integers(2**32))):
         for transform in transforms:
             results = transform(results)
     return results

@@ -122,12 +122,11 @@ def test_replacements_do_not_depend_on_what_is_known(image_folder):
     folder = image_folder(6)
     _spoil(folder, 1, 4)
     pipeline = [PIPELINE[0], dict(type='RandomResizedCrop', size=32), *PIPELINE[2:]]
-    fresh = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
     experienced = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
     for number in range(6):
         experienced[number]
     for seed in range(5):
-        fresh.unreadable.zero_()
+        fresh = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
         first, second = (dataset[SampleIndex(1, seed, 0)] for dataset in (fresh, experienced))
         assert first['img_path'] == second['img_path']
         assert torch.equal(first['inputs'], second['inputs'])
