@@ -105,6 +105,7 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     iteration_seed=dict(type='IterationSeedHook'),
     preemption=dict(type='PreemptionHook'),
+    data_wait=dict(type='DataWaitHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

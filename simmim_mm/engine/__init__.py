@@ -2,6 +2,7 @@
 
 from simmim_mm.engine.hooks import (
     AccelerationHook,
+    DataWaitHook,
     DeferredRuntimeInfoHook,
     IterationSeedHook,
     PreemptionHook,
@@ -22,6 +23,7 @@ __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'DataWaitHook',
     'DeferredRuntimeInfoHook',
     'FullyShardedDataParallel',
     'IterationSeedHook',

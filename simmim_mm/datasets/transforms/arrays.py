@@ -43,7 +43,7 @@ def read_npy(data: bytes, path: str, channels: int | None, channel_axis: str | N
         values = values.transpose(1, 2, 0)
     if values.size == 0:
         raise ValueError(f'it is an empty array of shape {values.shape}')
-    limits.check_image(*values.shape[:2], values.shape, values.dtype.itemsize)
+    limits.check_image(values.shape[0], values.shape[1], values.shape, values.dtype.itemsize)
     return Stored(values, 'grey' if values.shape[2] == 1 else 'bands')
 
 

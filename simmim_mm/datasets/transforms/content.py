@@ -22,7 +22,30 @@ BEGINNINGS = (
     (b'#?RADIANCE', 'a Radiance HDR file'),
     (b'\x00\x05\x16\x07', 'a companion file of macOS, without the image'),
 )
+# Of images that are read: what begins so and is not recognised is damaged.
+IMAGES = (
+    (b'\xff\xd8\xff', 'JPEG'),
+    (b'\x89PNG', 'PNG'),
+    (b'GIF8', 'GIF'),
+    (b'RIFF', 'WebP'),
+    (b'II*\0', 'TIFF'),
+    (b'MM\0*', 'TIFF'),
+)
 HEIC = (b'heic', b'heix', b'hevc', b'hevx', b'mif1', b'msf1')
+
+
+def damaged_format(data: bytes) -> str | None:
+    """Names the format of a file that no reader recognises, though it begins as an image.
+
+    Args:
+        data: Its content.
+
+    Returns:
+        Such as ``'PNG'``; None if it begins as something else.
+    """
+    if data.startswith(b'RIFF') and data[8:12] != b'WEBP':
+        return None
+    return next((name for beginning, name in IMAGES if data.startswith(beginning)), None)
 
 
 def what_it_is(data: bytes) -> str | None:

@@ -6,9 +6,9 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 
 from simmim_mm.datasets.transforms import arrays, tiff
-from simmim_mm.datasets.transforms.content import what_it_is
+from simmim_mm.datasets.transforms.content import damaged_format, what_it_is
 from simmim_mm.datasets.transforms.conversion import to_channels, to_depth
-from simmim_mm.datasets.transforms.kinds import NO_IMAGE
+from simmim_mm.datasets.transforms.kinds import DAMAGED, NO_IMAGE
 from simmim_mm.datasets.transforms.limits import MAX_BYTES, MAX_PIXELS, Limits
 from simmim_mm.datasets.transforms.photographs import read_photograph
 from simmim_mm.datasets.transforms.reading import as_unreadable, read_file
@@ -126,8 +126,8 @@ class LoadImage(BaseTransform):
             with as_unreadable(path):
                 stored, stored_type = self._read(data, path)
         except UnreadableImageError as error:
-            if error.kind == NO_IMAGE and (name := what_it_is(data)) is not None:
-                raise UnreadableImageError(path, f'it is {name}', NO_IMAGE) from error
+            if error.kind == NO_IMAGE:
+                raise _named(path, data, error) from error.__cause__
             raise
         image = to_channels(stored, self.channels, self.grey, path)
         results['img'] = np.ascontiguousarray(image)
@@ -154,3 +154,11 @@ class LoadImage(BaseTransform):
             f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value}, max_pixels={self.limits.max_pixels}, '
             f'max_bytes={self.limits.max_bytes})'
         )
+
+
+def _named(path: str, data: bytes, error: UnreadableImageError) -> UnreadableImageError:
+    """What a file is that is not recognised as an image, where that is known."""
+    if (form := damaged_format(data)) is not None:
+        return UnreadableImageError(path, f'it begins as a {form} file, and is damaged or cut off', DAMAGED)
+    name = what_it_is(data)
+    return error if name is None else UnreadableImageError(path, f'it is {name}', NO_IMAGE)

@@ -1,6 +1,7 @@
 """Hooks."""
 
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
+from simmim_mm.engine.hooks.data_wait import DataWaitHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
 from simmim_mm.engine.hooks.preemption import PreemptionHook
 from simmim_mm.engine.hooks.reconstruction import ReconstructionHook
@@ -11,6 +12,7 @@ from simmim_mm.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
     'AccelerationHook',
+    'DataWaitHook',
     'DeferredRuntimeInfoHook',
     'IterationSeedHook',
     'PreemptionHook',
