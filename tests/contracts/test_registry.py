@@ -122,6 +122,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'PrecisionOptimWrapper': lambda: dict(optimizer=_optimizer(), precision='fp32'),
         'ReconstructionHook': dict,
         'SampleProgressHook': dict,
+        'DataWaitHook': dict,
         'UnreadableImagesHook': dict,
         # schedules of the mask ratio
         'ConstantRatio': dict,

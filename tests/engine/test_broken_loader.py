@@ -177,9 +177,9 @@ def test_a_worker_that_hangs_ends_the_run(config, disturbed, tmp_path, monkeypat
         return read_file(*args)
 
     monkeypatch.setattr('simmim_mm.datasets.transforms.loading.read_file', read)
-    cfg = config('run', num_workers=1, **{'train_dataloader.timeout': 2})
+    cfg = config('run', num_workers=1, **{'train_dataloader.timeout': 5})
     disturbed(cfg, {4: gone.touch})
-    with pytest.raises(LoaderError, match=r'no batch came .* within 2 s.*opened last are .*\.png.*timeout.*--resume'):
+    with pytest.raises(LoaderError, match=r'no batch came .* within 5 s.*opened last are .*\.png.*timeout.*--resume'):
         train(cfg)
     assert not multiprocessing.active_children()
 
