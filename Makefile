@@ -10,7 +10,7 @@ PYTEST_JOBS ?= auto
 SETUP = $(PYTHON3) dev/setup_env.py --venv '$(VENV)'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check audit format clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ check:  ## lint, formatting, types, spelling, shell syntax
 	$(PYTHON) -m mypy
 	$(PYTHON) -m codespell_lib
 	@for script in .ci/run tools/*.sh; do echo "bash -n $$script"; bash -n "$$script" || exit 1; done
+
+audit:  ## look the pinned versions up among known vulnerabilities (needs a network)
+	$(PYTHON3) dev/audit.py --venv '$(VENV)'
 
 format:  ## format the code and apply the safe fixes of the linter
 	@$(SETUP) check

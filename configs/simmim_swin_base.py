@@ -110,6 +110,7 @@ default_hooks = dict(
     # Steps that are not finite are left out, and a loss that rises is warned of: docs/guards.md.
     finite_guard=dict(type='FiniteGuardHook', max_in_a_row=10),
     loss_watch=dict(type='LossWatchHook'),
+    data_wait=dict(type='DataWaitHook'),
 )
 custom_hooks = [
     dict(type='ReconstructionHook', interval=10),

@@ -26,9 +26,21 @@ job_name=$2
 config=$3
 work_dir=$4
 shift 4
-gpus=${GPUS:-8}
-gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-cpus_per_task=${CPUS_PER_TASK:-5}
+# whole_number NAME VALUE: prints it, or ends the script. Bash would run a command in what it computes with.
+whole_number() {
+    if ! [[ $2 =~ ^[1-9][0-9]*$ ]]; then
+        echo "$1 is '$2'; give a whole number from 1" >&2
+        exit 2
+    fi
+    echo "$2"
+}
+
+gpus=$(whole_number GPUS "${GPUS:-8}")
+gpus_per_node=$(whole_number GPUS_PER_NODE "${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}")
+cpus_per_task=$(whole_number CPUS_PER_TASK "${CPUS_PER_TASK:-5}")
+# Several options, apart at spaces; not looked for among the files here, as --exclude=node[1-3] would be.
+srun_args=()
+read -r -a srun_args <<<"${SRUN_ARGS:-}" || true
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus_per_task}
@@ -37,8 +49,6 @@ if [[ -f $tools/../simmim_mm/__init__.py ]]; then
     export PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}"
 fi
 
-# SRUN_ARGS stays unquoted: it holds several options.
-# shellcheck disable=SC2086
 exec srun \
     --partition="$partition" \
     --job-name="$job_name" \
@@ -47,6 +57,6 @@ exec srun \
     --ntasks-per-node="$gpus_per_node" \
     --cpus-per-task="$cpus_per_task" \
     --kill-on-bad-exit=1 \
-    ${SRUN_ARGS:-} \
+    ${srun_args[@]+"${srun_args[@]}"} \
     "${PYTHON:-python}" -u "$tools/train.py" "$config" \
     --work-dir "$work_dir" --launcher slurm "$@"

@@ -27,8 +27,10 @@ class HostImages(UnlabelledImages):
         dataset: Config of the data set; its samples have an image (``img``) or a path (``img_path``). Its own pipeline
             is not used.
         pipeline: Transforms, as configs or callables, with ``LoadImage`` first if the samples have paths.
-        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`, for this and the next three. Images that come
+        max_unreadable: See :class:`~simmim_mm.datasets.UnlabelledImages`, for this and the next five. Images that come
             from no file go by their position.
+        blank: ``'skip'`` or ``'keep'``.
+        unfit: ``'stop'`` or ``'skip'``.
         split: ``'train'`` or ``'held_out'``.
         held_out: Share of the held-out part.
         fixed: Whether masks follow from seed and file alone.
@@ -43,6 +45,8 @@ class HostImages(UnlabelledImages):
         dataset: Mapping[str, Any],
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        blank: str = 'skip',
+        unfit: str = 'stop',
         split: str | None = None,
         held_out: float | None = None,
         fixed: bool = False,
@@ -52,6 +56,8 @@ class HostImages(UnlabelledImages):
             str(dataset.get('data_root') or '.'),
             pipeline=pipeline,
             max_unreadable=max_unreadable,
+            blank=blank,
+            unfit=unfit,
             split=split,
             held_out=held_out,
             fixed=fixed,

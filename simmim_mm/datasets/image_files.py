@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+from mmengine.logging import print_log
 
 from simmim_mm.progress import track
 
@@ -71,7 +74,15 @@ def find_images(
 
 
 def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
-    files = list(track(_walk(data_root), f'Looking for images in {data_root}'))
+    locked: list[OSError] = []
+    files = list(track(_walk(data_root, locked.append), f'Looking for images in {data_root}'))
+    if locked:
+        print_log(
+            f'{len(locked)} folders in {str(data_root)!r} cannot be looked into, so that images in them are not used; '
+            f'the first one is {locked[0].filename!r}: {locked[0].strerror}',
+            logger='current',
+            level=logging.WARNING,
+        )
     images = sorted(path for path in files if path.lower().endswith(extensions))
     if not images:
         endings = Counter(Path(path).suffix.lower() or '(no ending)' for path in files)
@@ -84,10 +95,10 @@ def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
     return images
 
 
-def _walk(root: str) -> Iterator[str]:
+def _walk(root: str, onerror: Callable[[OSError], None]) -> Iterator[str]:
     """Files below a folder; follows links to folders, but enters no folder twice."""
     entered = {os.path.realpath(root)}
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=onerror, followlinks=True):
         keep = []
         for name in sorted(subfolders):
             real = os.path.realpath(os.path.join(folder, name))
@@ -125,7 +136,7 @@ def _from_pattern(data_root: str, pattern: str) -> list[str]:
         raise ValueError(f"pattern={pattern!r} is no glob; use '**/*.png', for example")
     if os.path.isabs(pattern):
         raise ValueError(f'pattern={pattern!r} is absolute; give it relative to data_root={str(data_root)!r}')
-    images = sorted(str(path) for path in Path(data_root).glob(pattern) if path.is_file())
+    images = sorted(str(path) for path in Path(data_root).glob(pattern) if not path.is_dir())
     if not images:
         raise ValueError(
             f'pattern={pattern!r} matches no file in data_root={str(data_root)!r}; '

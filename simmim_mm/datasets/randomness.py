@@ -147,10 +147,13 @@ def rng_of(results: dict) -> np.random.Generator:
 
 
 @contextmanager
-def seeded_globals(rng: np.random.Generator) -> Iterator[None]:
-    """Seeds the global states of ``random``, ``numpy.random`` and PyTorch (CPU), and restores them afterwards."""
+def seeded_globals(seed: int) -> Iterator[None]:
+    """Seeds the global states of ``random``, ``numpy.random`` and PyTorch (CPU), and restores them afterwards.
+
+    Args:
+        seed: From 0 to 2 ** 32 - 1.
+    """
     python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = int(rng.integers(2**32))
     random.seed(seed)
     np.random.seed(seed)
     torch.default_generator.manual_seed(seed)  # not torch.manual_seed, which seeds accelerators too

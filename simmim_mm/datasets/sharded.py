@@ -35,6 +35,8 @@ class ShardedImages(UnlabelledImages):
         index_file: Where the index is kept, a name that ends with ``.npz``; by default beside the shards.
         pipeline: See :class:`~simmim_mm.datasets.UnlabelledImages`, also for the others.
         max_unreadable: A share of the images.
+        blank: What becomes of images whose pixels are all equal, ``'skip'`` or ``'keep'``.
+        unfit: What becomes of sound files that the settings do not fit, ``'stop'`` or ``'skip'``.
         fast: Whether JPEG files are decoded and cropped in one step.
         rough: Whether values decoded so may be off by about 1 of 255.
         **kwargs: ``split``, ``held_out`` and ``fixed`` (a name is then that of the shard and the file in it);
@@ -56,6 +58,8 @@ class ShardedImages(UnlabelledImages):
         index_file: str | None = None,
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        blank: str = 'skip',
+        unfit: str = 'stop',
         fast: bool = True,
         rough: bool = False,
         **kwargs: Any,
@@ -72,6 +76,8 @@ class ShardedImages(UnlabelledImages):
             extensions=extensions,
             pipeline=pipeline,
             max_unreadable=max_unreadable,
+            blank=blank,
+            unfit=unfit,
             fast=fast,
             rough=rough,
             serialize_data=False,  # the index is as small

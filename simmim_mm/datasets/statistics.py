@@ -68,7 +68,13 @@ def training_samples(cfg: Config, as_stored: bool = False) -> list[Callable[[], 
         if load is None and len(dataset) and 'img' not in dataset.get_data_info(0):
             raise ValueError("the statistics need a pipeline that begins with dict(type='LoadImage')")
         if load is not None and as_stored:
-            load = LoadImage(None, depth='stored', channel_axis=load.channel_axis, nan_value=load.nan_value)
+            load = LoadImage(
+                channels=None,
+                depth='stored',
+                channel_axis=load.channel_axis,
+                nan_value=load.nan_value,
+                **load.limits._asdict(),
+            )
         samples += [_loading(dataset, index, load) for index in range(len(dataset))]
     return samples
 

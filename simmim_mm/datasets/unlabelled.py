@@ -13,16 +13,22 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
+from simmim_mm.datasets import file_states, unused_files
 from simmim_mm.datasets.file_names import check_split, is_held_out, relative_name
+from simmim_mm.datasets.file_states import FileStates
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
 from simmim_mm.datasets.randomness import SampleIndex, sample_facts, seeded_globals
 from simmim_mm.datasets.rows import Rows
+from simmim_mm.datasets.transforms import kinds
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.fused import Steps, plan
 from simmim_mm.datasets.transforms.jpeg import simplejpeg
-from simmim_mm.datasets.transforms.loading import UnreadableImageError
+from simmim_mm.datasets.transforms.stored import ImageSettingError, UnreadableImageError, printable
 from simmim_mm.options import check_flag, check_text
 from simmim_mm.registry import DATASETS
+
+# Warnings of skipped files in the log of one process; the list has all of them.
+MAX_WARNINGS = 20
 
 
 class TooManyUnreadableImagesError(RuntimeError):
@@ -34,8 +40,8 @@ class UnlabelledImages(BaseDataset):
     """Images of a folder tree, a list file or a glob; no labels, no class folders.
 
     A file that cannot be read is skipped: another image of the set, chosen by the sample's own generator, takes its
-    place, and the file is not opened again. What was skipped is known in every process of the loader
-    (:attr:`unreadable`), and is written to :attr:`unreadable_log`, which
+    place, and the file is not opened again, unless it was only missing, locked or out of reach. What was skipped is
+    known in every process of the loader (:attr:`unreadable`), and is written to :attr:`unreadable_log`, which
     :class:`~simmim_mm.engine.UnreadableImagesHook` points to a file in the work dir.
 
     Args:
@@ -46,6 +52,10 @@ class UnlabelledImages(BaseDataset):
         pipeline: Transforms, as configs or callables.
         max_unreadable: Largest share of the files, 0 to 1, that may turn out unreadable before the run stops. Above 0,
             one file always may. Each process of a distributed run counts for itself.
+        blank: What becomes of an image whose pixels are all equal, which shows nothing of what is hidden: ``'skip'`` as
+            if it could not be read, but without counting for ``max_unreadable``; or ``'keep'``.
+        unfit: What becomes of a sound file that the settings do not fit, such as one of other channels: ``'stop'``
+            ends the run, with what to change; ``'skip'`` as if it could not be read.
         fast: Whether a JPEG file is decoded and cropped in one step, where ``LoadImage`` has ``RandomResizedCrop`` or
             ``CenterCrop`` behind it: at a fraction of its size, if it is much larger than the crop. Boxes, flips and
             masks are the same without.
@@ -80,6 +90,8 @@ class UnlabelledImages(BaseDataset):
         extensions: Sequence[str] = IMAGE_EXTENSIONS,
         pipeline: Sequence[dict | Callable] = (),
         max_unreadable: float = 0.05,
+        blank: str = 'skip',
+        unfit: str = 'stop',
         fast: bool = True,
         rough: bool = False,
         split: str | None = None,
@@ -99,6 +111,11 @@ class UnlabelledImages(BaseDataset):
             raise ValueError(f"pipeline={pipeline!r} is no list of transforms; use [dict(type='LoadImage'), ...]")
         self.extensions = tuple(ending.lower() for ending in endings)
         self.max_unreadable = max_unreadable
+        if blank not in ('skip', 'keep'):
+            raise ValueError(f"blank={blank!r} of {type(self).__name__} is unknown; use 'skip' or 'keep'")
+        if unfit not in ('stop', 'skip'):
+            raise ValueError(f"unfit={unfit!r} of {type(self).__name__} is unknown; use 'stop' or 'skip'")
+        self.blank, self.unfit = blank, unfit
         self.fast = check_flag(fast, 'fast', type(self).__name__)
         self.rough = check_flag(rough, 'rough', type(self).__name__)
         if rough and (simplejpeg is None or not fast):
@@ -110,8 +127,8 @@ class UnlabelledImages(BaseDataset):
         self.split, self.held_out = split, held_out
         self.fixed = check_flag(fixed, 'fixed', type(self).__name__)
         self._planned: tuple[tuple[Callable, ...], Steps] | None = None
-        # One flag a file, in memory that the workers share with the main process.
-        self._unreadable = torch.zeros(0, dtype=torch.bool)
+        self._states = FileStates(0)
+        self._num_warnings = 0
         self.unreadable_log: str | None = None
         super().__init__(ann_file='', data_root=data_root, data_prefix={}, pipeline=list(pipeline), **kwargs)
         check_pipeline(self.pipeline.transforms)
@@ -153,7 +170,7 @@ class UnlabelledImages(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
-        self._unreadable = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+        self._states = FileStates(len(self))
 
     def __getitem__(self, index: int) -> Any:
         """One sample through the pipeline, with randomness that follows from the index alone.
@@ -190,7 +207,7 @@ class UnlabelledImages(BaseDataset):
         """The pipeline as it is run, which follows when a user changes the list of transforms."""
         transforms = tuple(self.pipeline.transforms)
         if self._planned is None or self._planned[0] != transforms:
-            self._planned = transforms, plan(transforms, self.fast, self.rough)
+            self._planned = transforms, plan(transforms, self.fast, self.rough, self._met_blank)
             if get_worker_info() is not None:
                 cv2.setNumThreads(0)  # as many threads as cores in each worker would only get in each other's way
         return self._planned[1]
@@ -199,49 +216,96 @@ class UnlabelledImages(BaseDataset):
         """One sample before it is packed, with another image in the place of an unreadable one."""
         if not self._fully_initialized:
             self.full_init()
-        facts = sample_facts(index, self.name_of(self.get_data_info(int(index))) if self.fixed else None)
-        if steps.foreign:
-            with seeded_globals(facts['rng']):
-                return self._make_seeded(index, facts, steps)
-        facts['rng'].integers(2**32)  # what would seed the global states: crops and masks are the same without
-        return self._make_seeded(index, facts, steps)
-
-    def _make_seeded(self, index: int, facts: dict[str, Any], steps: Steps) -> Any:
-        position = int(index)
-        unreadable = self._unreadable.numpy()  # the same memory, without PyTorch's microseconds for each value
+        facts = self._facts(index)
+        draws, position = facts['rng'], int(index)
+        seed = int(draws.integers(2**32))  # of the global states, if code of others draws from them
         while True:
-            if not unreadable[position]:
+            if self._states.may_be_read(position):
+                before = draws.bit_generator.state
                 try:
-                    return steps({**self.get_data_info(position), **facts})
+                    return self._try(position, facts, steps, seed)
                 except UnreadableImageError as error:
+                    # As if it had not been tried: the replacement does not depend on what is known of a file.
+                    draws.bit_generator.state = before
                     self._skip(position, error)
-            elif unreadable.all():  # other processes may have found the last ones
-                raise self._too_many(self.get_data_info(position)['img_path'])
-            position = int(facts['rng'].integers(len(self)))
-            if self.fixed:
-                return self._make(index.at(position) if isinstance(index, SampleIndex) else position, steps)
+            elif not self._states.count(*file_states.READABLE):  # other processes may have found the last ones
+                raise self._too_many(self._shown(self.get_data_info(position)))
+            position = int(draws.integers(len(self)))
+            if self.fixed:  # the mask is that of the file that is read
+                facts = self._facts(index.at(position) if isinstance(index, SampleIndex) else position)
+                seed = int(facts['rng'].integers(2**32))
+
+    def _facts(self, index: int) -> dict[str, Any]:
+        """What is known of a sample beforehand, with its generator."""
+        return sample_facts(index, self.name_of(self.get_data_info(int(index))) if self.fixed else None)
+
+    def _try(self, position: int, facts: dict[str, Any], steps: Steps, seed: int) -> Any:
+        """The sample of one file."""
+        info = self.get_data_info(position)
+        self._states.opens(position)
+        try:
+            if steps.foreign:
+                with seeded_globals(seed):
+                    results = steps({**info, **facts})
+            else:
+                results = steps({**info, **facts})
+        except ImageSettingError as error:
+            if self.unfit == 'stop':
+                raise
+            path = self._shown(info)
+            raise UnreadableImageError(path, str(error).removeprefix(f'{path} '), kinds.UNFIT) from error
+        if self._states.codes[position] == file_states.ABSENT:
+            self._states.set(position, file_states.SOUND)
+        return results
+
+    def _met_blank(self, results: dict) -> None:
+        """Called by the pipeline with a sample whose image is blank."""
+        error = UnreadableImageError(self._shown(results), 'all its pixels are equal', kinds.BLANK)
+        if self.blank == 'skip':
+            raise error
+        if self._states.set(results['sample_idx'], file_states.BLANK_USED):
+            self._list(error.path, kinds.BLANK_USED, error.reason)
 
     def _skip(self, position: int, error: UnreadableImageError) -> None:
-        self._unreadable[position] = True
-        num_unreadable = int(self._unreadable.sum())
-        if self.unreadable_log is not None:
-            # One short write at the end of the file: lines of several processes do not mix.
-            with open(self.unreadable_log, 'a', encoding='utf-8', errors='backslashreplace') as log:
-                log.write(f'{error.path}\t{error.reason}\n')
-        print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
+        """Notes that a file is not used, and stops the run if there are too many."""
+        states = self._states
+        code = file_states.ABSENT if error.kind in kinds.PASSING else file_states.UNREADABLE
+        if states.set(position, file_states.BLANK if error.kind == kinds.BLANK else code):
+            self._list(error.path, error.kind, error.reason)
+            self._num_warnings += 1
+            if self._num_warnings <= MAX_WARNINGS:
+                more = '; of further ones there is no warning' if self._num_warnings == MAX_WARNINGS else ''
+                print_log(f'Skipped an image ({error.kind}): {error}{more}', logger='current', level=logging.WARNING)
         allowed = max(1, self.max_unreadable * len(self)) if self.max_unreadable > 0 else 0
-        if num_unreadable > allowed or num_unreadable == len(self):
+        if states.num_unreadable > allowed or not states.count(file_states.SOUND, file_states.BLANK_USED):
             raise self._too_many(str(error))
+
+    def _list(self, path: str, kind: str, reason: str) -> None:
+        if self.unreadable_log is not None:
+            unused_files.append(self.unreadable_log, unused_files.UnusedFile(path, kind, reason))
 
     def _too_many(self, last: str) -> TooManyUnreadableImagesError:
         return TooManyUnreadableImagesError(
-            f'{int(self._unreadable.sum())} of the {len(self)} images in {self.data_root!r} could not be read; '
+            f'{self._states.num_unreadable} of the {len(self)} images in {self.data_root!r} could not be read'
+            f'{self._states.more()}; '
             f'max_unreadable={self.max_unreadable} allows fewer. The last one was {last}. Mend or remove them '
-            '(they are listed in unreadable_images.txt in the work dir), or raise '
-            'max_unreadable of the data set'
+            '(they are listed in unreadable_images.txt in the work dir), or raise max_unreadable of the data set'
         )
+
+    @staticmethod
+    def _shown(info: dict) -> str:
+        """What messages call a sample, which as an array has no file."""
+        return info.get('img_path') or f'sample {info["sample_idx"]}'
 
     @property
     def unreadable(self) -> torch.Tensor:
-        """(len(self),) bool, the files that were found unreadable so far, in shared memory."""
-        return self._unreadable
+        """(len(self),) bool, the files that were found unreadable so far, in any process."""
+        codes = torch.from_numpy(self._states.codes.copy())
+        return (codes == file_states.ABSENT) | (codes == file_states.UNREADABLE)
+
+    def last_opened(self) -> dict[int, str]:
+        """The file that each process of the loader opened last, by the number of the process."""
+        return {
+            process: printable(self._shown(self.get_data_info(position)))
+            for process, position in self._states.opened().items()
+        }

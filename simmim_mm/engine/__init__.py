@@ -2,6 +2,7 @@
 
 from simmim_mm.engine.hooks import (
     AccelerationHook,
+    DataWaitHook,
     DeferredRuntimeInfoHook,
     FiniteGuardHook,
     IterationSeedHook,
@@ -28,6 +29,7 @@ __all__ = [
     'AccelerationHook',
     'CheckedPretrained',
     'CosineWithWarmupLR',
+    'DataWaitHook',
     'DeferredRuntimeInfoHook',
     'FiniteGuardHook',
     'FullyShardedDataParallel',

@@ -11,6 +11,7 @@ from mmengine.dist import master_only
 from mmengine.logging import print_log
 
 from simmim_mm.datasets.transforms import LoadImage, UnreadableImageError
+from simmim_mm.datasets.transforms.stored import ImageSettingError
 from simmim_mm.datasets.wrappers import base_datasets
 
 # A range of which the images use less than this share was likely meant for other images.
@@ -54,6 +55,9 @@ def _samples(dataset: BaseDataset, load: LoadImage, num: int) -> list[dict]:
             samples.append(load(info))
         except UnreadableImageError:
             continue  # the data set counts and lists these
+        except ImageSettingError:
+            if getattr(dataset, 'unfit', 'stop') == 'stop':
+                raise
     return samples
 
 

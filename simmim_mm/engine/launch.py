@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
@@ -15,8 +17,11 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
 from simmim_mm.engine.checkpoints import check_input_channels, check_keys, read_checkpoint, read_run
+from simmim_mm.engine.config_edits import LOADERS
+from simmim_mm.engine.hooks import UnreadableImagesHook
 from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
+from simmim_mm.engine.loader_failures import children_unnoticed, explained_failures
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.sharding import ShardedRunner, shards
@@ -25,6 +30,9 @@ from simmim_mm.models import SimMIM
 
 # Of which MMEngine makes its own where a config has none.
 HOST_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+# Seconds without any batch after which a run stops instead of waiting for a worker that hangs. Below the ten minutes of
+# NCCL, whose message would not say what the other processes wait for.
+LOADER_TIMEOUT = 300
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -37,6 +45,7 @@ def build_runner(cfg: Config) -> Runner:
         The Runner.
     """
     _drop_hooks(cfg)
+    _limit_waiting(cfg)
     kind: type[Runner] = ShardedRunner if shards(cfg) else Runner
     if cfg.get('launcher', 'none') != 'none':
         if get_device() == 'cpu':
@@ -67,6 +76,7 @@ def train(cfg: Config) -> Runner:
         The Runner, after training.
 
     Raises:
+        LoaderError: If the data loader breaks down: a worker is killed or hangs, or shared memory runs out.
         ValueError: If the training images do not fill one batch, or settings of sampler or validation cannot work.
     """
     find_resumed(cfg)
@@ -84,11 +94,35 @@ def train(cfg: Config) -> Runner:
     _check_resumed(runner)
     prepare(runner)
     warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
-    try:
-        runner.train()
-    finally:
-        close_progress(runner)
+    with _summed_up(runner), explained_failures(runner):
+        try:
+            runner.train()
+        finally:
+            close_progress(runner)
     return runner
+
+
+@contextmanager
+def _summed_up(runner: Runner) -> Iterator[None]:
+    """Sums the data up when a run is stopped too, by an error or a signal."""
+    try:
+        yield
+    except BaseException:
+        with children_unnoticed():
+            for hook in runner.hooks:
+                if isinstance(hook, UnreadableImagesHook):
+                    hook.sum_up(runner)
+        raise
+
+
+def _limit_waiting(cfg: Config) -> None:
+    """Gives loaders a time limit, which PyTorch takes with workers only."""
+    for name in LOADERS:
+        loader = cfg.get(name)
+        if loader and loader.get('num_workers', 0) == 0:
+            loader.pop('timeout', None)
+        elif loader:
+            loader.setdefault('timeout', LOADER_TIMEOUT)
 
 
 def _check_endless_samplers(runner: Runner) -> None:

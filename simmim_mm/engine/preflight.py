@@ -12,7 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.wrappers import base_datasets
-from simmim_mm.engine.hooks import SampleProgressHook
+from simmim_mm.engine.hooks import SampleProgressHook, UnreadableImagesHook
 from simmim_mm.engine.newest import newest_checkpoint
 from simmim_mm.models import SimMIM
 
@@ -30,10 +30,10 @@ def find_resumed(cfg: Config) -> None:
 def prepare(runner: Runner) -> None:
     """Adds what a run needs, and warns of what it does not seem to mean.
 
-    Adds a :class:`SampleProgressHook` where ``custom_hooks`` have none, as a list of one's own takes the place of the
-    inherited one. Where the loop counts iterations, results of validations are logged by iteration too; the host has
-    them all at epoch 0, unless ``log_metric_by_epoch=False`` of its ``LoggerHook`` is remembered. Warns if the model
-    was tried at another image size than that of the crops.
+    Adds a :class:`SampleProgressHook` and an :class:`UnreadableImagesHook` where ``custom_hooks`` have none, as a list
+    of one's own takes the place of the inherited one. Where the loop counts iterations, results of validations are
+    logged by iteration too; the host has them all at epoch 0, unless ``log_metric_by_epoch=False`` of its
+    ``LoggerHook`` is remembered. Warns if the model was tried at another image size than that of the crops.
 
     Args:
         runner: Before training.
@@ -41,8 +41,9 @@ def prepare(runner: Runner) -> None:
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not isinstance(model, SimMIM):
         return
-    if not any(isinstance(hook, SampleProgressHook) for hook in runner.hooks):
-        runner.register_hook(SampleProgressHook())
+    for kind in (SampleProgressHook, UnreadableImagesHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     if isinstance(runner.train_loop, IterBasedTrainLoop):
         for hook in runner.hooks:
             if isinstance(hook, LoggerHook):

@@ -19,6 +19,7 @@ from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, see
 from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedCrop, UnreadableImageError
 from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.masks import MaskGenerator
+from simmim_mm.datasets.transforms.stored import ImageSettingError
 from simmim_mm.masking import regrid
 from simmim_mm.models import SimMIM
 from simmim_mm.models.probe import evaluating
@@ -56,7 +57,7 @@ def load_sample(sample: dict, transforms: Sequence[Callable], position: int, see
     """
     index = SampleIndex(position, seed, epoch=0, moment=Moment(iteration=0, progress=1.0))
     results: dict = {**sample, **sample_facts(index)}
-    with seeded_globals(results['rng']):
+    with seeded_globals(int(results['rng'].integers(2**32))):
         for transform in transforms:
             results = transform(results)
     return results
@@ -65,7 +66,7 @@ def load_sample(sample: dict, transforms: Sequence[Callable], position: int, see
 def fixed_batch(
     sample_of: Callable[[int], dict], num_samples: int, transforms: Sequence[Callable], num: int, seed: int = 0
 ) -> dict[str, Any]:
-    """Loads samples that are spread evenly over a set; in place of an unreadable one its successor.
+    """Loads samples that are spread evenly over a set; in place of one that cannot be read, its successor.
 
     Args:
         sample_of: What a data set knows of the sample at a position, such as ``{'img_path': ...}``.
@@ -78,18 +79,19 @@ def fixed_batch(
         A collated batch on the CPU: ``inputs`` (B, C, H, W) uint8 or float32, ``mask`` (B, h, w) bool, ``img_path``.
 
     Raises:
-        UnreadableImageError: If none of the samples can be read.
+        ImageSettingError: If none of the samples can be read, the last one as the settings do not fit it.
+        UnreadableImageError: If none of them can be read.
     """
     num = min(num, num_samples)
     packed = []
-    failure: UnreadableImageError | None = None
+    failure: UnreadableImageError | ImageSettingError | None = None
     for row in range(num):
         for index in range(row * num_samples // num, (row + 1) * num_samples // num):
             try:
                 packed.append(load_sample(sample_of(index), transforms, row, seed))
                 break
-            except UnreadableImageError as error:
-                print_log(f'Skipped an unreadable image: {error}', logger='current', level=logging.WARNING)
+            except (UnreadableImageError, ImageSettingError) as error:
+                print_log(f'No picture of an unreadable image: {error}', logger='current', level=logging.WARNING)
                 failure = error
     if not packed and failure is not None:
         raise failure

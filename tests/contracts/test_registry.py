@@ -128,6 +128,7 @@ def minimal_arguments(tiny_swin, image_folder, colour_file, teacher, shard_folde
         'RunRecordHook': dict,
         'SampleProgressHook': dict,
         'ThroughputHook': dict,
+        'DataWaitHook': dict,
         'UnreadableImagesHook': dict,
         'MLflowVisBackend': lambda: dict(save_dir=image_folder(1)),
         # schedules of the mask ratio

@@ -159,3 +159,29 @@ def test_errors_say_what_is_there_and_what_to_change(tree, arguments, error, wor
         find_images(**{name: value.format(root=root) for name, value in arguments.items()})
     for word in words:
         assert word in str(raised.value)
+
+
+def test_broken_links_are_listed_to_be_reported(tree):
+    """Not dropped in silence, with a pattern either; folders are no images, whatever their name."""
+    root = tree('a.png', 'b.png/c.png')
+    os.symlink('nowhere', os.path.join(root, 'd.png'))
+    assert _relative(root, find_images(root)) == ['a.png', 'b.png/c.png', 'd.png']
+    assert _relative(root, find_images(root, pattern='*.png')) == ['a.png', 'd.png']
+
+
+def test_folders_that_cannot_be_looked_into_are_told(tree, monkeypatch):
+    """Their images would be missing in silence."""
+    root, messages = tree('a.png', 'locked/b.png'), []
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith('locked'):
+            raise PermissionError(13, 'Permission denied', str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    monkeypatch.setattr('simmim_mm.datasets.image_files.print_log', lambda text, **_: messages.append(text))
+    assert _relative(root, find_images(root)) == ['a.png']
+    assert len(messages) == 1
+    assert '1 folders' in messages[0]
+    assert "locked': Permission denied" in messages[0]

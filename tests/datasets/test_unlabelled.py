@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging import MMLogger
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from simmim_mm.datasets import SampleIndex, SeededSampler, TooManyUnreadableImagesError, UnlabelledImages
@@ -122,12 +123,11 @@ def test_replacements_do_not_depend_on_what_is_known(image_folder):
     folder = image_folder(6)
     _spoil(folder, 1, 4)
     pipeline = [PIPELINE[0], dict(type='RandomResizedCrop', size=32), *PIPELINE[2:]]
-    fresh = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
     experienced = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
     for number in range(6):
         experienced[number]
     for seed in range(5):
-        fresh.unreadable.zero_()
+        fresh = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
         first, second = (dataset[SampleIndex(1, seed, 0)] for dataset in (fresh, experienced))
         assert first['img_path'] == second['img_path']
         assert torch.equal(first['inputs'], second['inputs'])
@@ -229,3 +229,72 @@ def test_the_samples_generator_reaches_the_pipeline(image_folder):
     expected.integers(2**32)  # the seed of the global states
     assert seen[0]['rng'].bit_generator.state == expected.bit_generator.state
     assert seen[0]['img_path'].endswith('002.png')
+
+
+def test_blank_images_are_skipped_or_kept_by_choice(image_folder, tmp_path):
+    """Fast and plain loading agree; where they are kept, they are listed as such; they never count as unreadable."""
+    folder = image_folder(6, ending='.jpg', size=(90, 80))
+    Image.new('RGB', (90, 80), 'white').save(f'{folder}/001.jpg')
+    pixels = np.full((80, 90, 3), 255, np.uint8)
+    pixels[:8, :8] = 0
+    Image.fromarray(pixels).save(f'{folder}/002.jpg')  # most crops of it are blank
+    for fast in (True, False):
+        for blank in ('skip', 'keep'):
+            log = tmp_path / f'{fast}-{blank}.txt'
+            dataset = UnlabelledImages(folder, pipeline=PIPELINE, blank=blank, fast=fast, max_unreadable=0)
+            dataset.unreadable_log = str(log)
+            paths = [os.path.basename(dataset[SampleIndex(number, 0, 0)]['img_path']) for number in range(6)]
+            assert ('001.jpg' in paths) == (blank == 'keep')
+            assert paths[2] == '002.jpg'
+            assert not dataset.unreadable.any()
+            kind = 'blank' if blank == 'skip' else 'blank, used'
+            assert log.read_text() == f'{folder}/001.jpg\t{kind}\tall its pixels are equal\n'
+
+
+def test_a_set_of_blank_images_stops(tmp_path):
+    for number in range(3):
+        Image.new('RGB', (40, 40)).save(tmp_path / f'{number}.png')
+    dataset = UnlabelledImages(str(tmp_path), pipeline=PIPELINE)
+    with pytest.raises(TooManyUnreadableImagesError, match='0 of the 3 images .*, and 3 are blank'):
+        dataset[0]
+
+
+def test_what_the_settings_do_not_fit_is_skipped_on_request(image_folder):
+    """By default it stops the run; skipped files count as unreadable."""
+    folder = image_folder(4)
+    np.save(f'{folder}/000.npy', np.zeros((40, 40, 5), np.uint8))
+    with pytest.raises(ValueError, match='does not follow which axis'):
+        UnlabelledImages(folder, pipeline=PIPELINE)[0]
+    dataset = UnlabelledImages(folder, pipeline=PIPELINE, unfit='skip')
+    assert dataset[SampleIndex(0, 0, 0)]['img_path'].endswith('.png')
+    assert dataset.unreadable.tolist() == [True, False, False, False, False]
+    with pytest.raises(TooManyUnreadableImagesError, match='1 of the 5 images'):
+        UnlabelledImages(folder, pipeline=PIPELINE, unfit='skip', max_unreadable=0)[0]
+
+
+def test_replacements_do_not_depend_on_what_others_drew(image_folder):
+    """A transform of others, which draws in front of the one that finds the damage, leaves no trace."""
+    folder = image_folder(6)
+    _spoil(folder, 1)
+
+    def draw(results):
+        np.random.rand()
+        results['rng'].random()
+        return results
+
+    pipeline = [draw, PIPELINE[0], lambda results: results | {'drawn': np.random.rand()}]
+    samples = []
+    for known in (False, True):
+        dataset = UnlabelledImages(folder, pipeline=pipeline, max_unreadable=1)
+        if known:
+            dataset[1]
+        sample = dataset[SampleIndex(1, 0, 0)]
+        samples.append((sample['img_path'], sample['drawn'], sample['rng'].bit_generator.state))
+    assert samples[0] == samples[1]
+
+
+def test_the_last_opened_file_is_known(image_folder):
+    dataset = UnlabelledImages(image_folder(3), pipeline=PIPELINE)
+    assert dataset.last_opened() == {}
+    dataset[2]
+    assert dataset.last_opened() == {os.getpid(): f'{dataset.data_root}/002.png'}

@@ -64,3 +64,32 @@ def test_torchrun_on_several_machines(launch):
 @pytest.mark.parametrize('gpus', ['0', 'two', '-1', ''])
 def test_numbers_of_gpus_are_checked(launch, gpus):
     assert 'give the number of processes' in launch('dist_train.sh', 'config.py', gpus, status=2)[0]
+
+
+@pytest.mark.parametrize('name', ['GPUS', 'GPUS_PER_NODE', 'CPUS_PER_TASK'])
+@pytest.mark.parametrize('value', ['x[$(touch was_run)]', '0', '2; touch was_run', 'many'])
+def test_numbers_for_slurm_run_no_command(launch, tmp_path, monkeypatch, name, value):
+    """Bash computes with variables, and runs what stands in the index of an array."""
+    monkeypatch.chdir(tmp_path)
+    assert f"{name} is '{value}'; give a whole number from 1" in launch(
+        'slurm_train.sh', 'gpu', 'job', 'config.py', 'out', status=2, **{name: value}
+    )
+    assert not (tmp_path / 'was_run').exists()
+
+
+def test_options_for_srun_are_split_and_nothing_else(launch, tmp_path, monkeypatch):
+    """Files here that a pattern would match, commands and quotes stay what they are."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / '--exclude=node1').touch()
+    options = ['--exclude=node[1-3]', '--comment=$(touch', 'was_run)', '*', "--x='a"]
+    seen = launch('slurm_train.sh', 'gpu', 'job', 'config.py', 'out', SRUN_ARGS=' '.join(options))
+    assert seen[9 : 9 + len(options)] == options
+    assert not (tmp_path / 'was_run').exists()
+
+
+@pytest.mark.parametrize(('script', 'args'), [('dist_train.sh', ['2']), ('dist_test.sh', ['last.pth', '2'])])
+def test_options_reach_the_tool_as_they_are(launch, tmp_path, monkeypatch, script, args):
+    monkeypatch.chdir(tmp_path)
+    options = ['--cfg-options', 'a="[$(touch was_run)]"', 'b=*', "c='d e'", ';touch was_run']
+    assert launch(script, 'a $(touch was_run).py', *args, *options)[-len(options) :] == options
+    assert not (tmp_path / 'was_run').exists()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored
+from simmim_mm.datasets.transforms.stored import ImageSettingError, NotFiniteError, Stored
 
 # Luminance of red, green and blue (ITU-R BT.601), in units of 1/65536 as Pillow has them.
 LUMINANCE = (19595, 38470, 7471)
@@ -25,7 +25,7 @@ def to_depth(values: np.ndarray, depth: str, path: str, nan_value: float | None 
 
     Raises:
         ImageSettingError: If 8 bits are asked for, of values whose range is not known.
-        ValueError: If some are not finite.
+        NotFiniteError: If some are not finite.
     """
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255)
@@ -47,7 +47,7 @@ def to_depth(values: np.ndarray, depth: str, path: str, nan_value: float | None 
     finite = np.isfinite(values)
     if not finite.all():
         if nan_value is None:
-            raise ValueError(
+            raise NotFiniteError(
                 f'{(~finite).sum()} of its {finite.size} values are not finite; if they mean "no data", set '
                 'nan_value in LoadImage to what shall stand there'
             )

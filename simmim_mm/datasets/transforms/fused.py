@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from mmcv.transforms import LoadImageFromFile
 
 from simmim_mm.datasets.transforms import jpeg
+from simmim_mm.datasets.transforms.blank import BlankCheck, is_blank
 from simmim_mm.datasets.transforms.geometry import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.transforms.loading import LoadImage
 from simmim_mm.datasets.transforms.packing import PackMaskedImage
@@ -38,13 +39,16 @@ class Steps(NamedTuple):
         return results
 
 
-def plan(transforms: Iterable[Callable], fuse: bool, rough: bool = False) -> Steps:
+def plan(
+    transforms: Iterable[Callable], fuse: bool, rough: bool = False, met_blank: Callable[[dict], None] | None = None
+) -> Steps:
     """Looks at a pipeline.
 
     Args:
         transforms: Its steps.
         fuse: Whether a ``LoadImage`` with a crop right behind it becomes one step.
-        rough: See :class:`LoadAndCrop`.
+        rough: See :class:`LoadAndCrop`, also for the next.
+        met_blank: Called with a sample whose image is blank, right behind what loads it.
 
     Returns:
         The steps to run. Only the classes themselves are known, not what is derived from them.
@@ -55,7 +59,9 @@ def plan(transforms: Iterable[Callable], fuse: bool, rough: bool = False) -> Ste
         not type(step).__module__.startswith('simmim_mm.') or callable(getattr(step, 'score', None)) for step in steps
     )
     if fuse and len(steps) > 1 and type(steps[0]) is LoadImage and type(steps[1]) in (RandomResizedCrop, CenterCrop):
-        steps[:2] = [LoadAndCrop(steps[0], steps[1], rough)]
+        steps[:2] = [LoadAndCrop(steps[0], steps[1], rough, met_blank)]
+    elif met_blank is not None:
+        steps.insert(sum(isinstance(step, LoadImage | LoadImageFromFile) for step in steps[:1]), BlankCheck(met_blank))
     return Steps(tuple(steps), pack, foreign)
 
 
@@ -70,19 +76,28 @@ class LoadAndCrop:
         load: The first step.
         crop: The second.
         rough: Whether the decoder may be off by about 1 of 255, to be faster.
+        met_blank: Called with a sample whose whole image is blank, before it is cropped.
     """
 
-    def __init__(self, load: LoadImage, crop: RandomResizedCrop | CenterCrop, rough: bool = False) -> None:
+    def __init__(
+        self,
+        load: LoadImage,
+        crop: RandomResizedCrop | CenterCrop,
+        rough: bool = False,
+        met_blank: Callable[[dict], None] | None = None,
+    ) -> None:
         self.load = load
         self.crop = crop
         self.rough = rough
+        self.check = None if met_blank is None else BlankCheck(met_blank)
 
     def __call__(self, results: dict) -> dict:
         """Reads and crops one image."""
         data = self.load.fetch(results)
         if self._crop_jpeg(results, data):
             return results
-        return self.crop.transform(self.load.unpack(results, data))
+        results = self.load.unpack(results, data)
+        return self.crop.transform(results if self.check is None else self.check(results))
 
     def _crop_jpeg(self, results: dict, data: bytes) -> bool:
         header = jpeg.read_header(data) if data.startswith(jpeg.MAGIC) else None
@@ -101,6 +116,8 @@ class LoadAndCrop:
         if image is None:
             rng.bit_generator.state = before
             return False
+        if self.check is not None and is_blank(image):
+            self.check(self.load.unpack({**results}, data))  # a blank crop may be of an image that is not
         image = turn(image, orientation)
         repeated = header.channels == 1 and self.load.channels == 3
         results['img'] = np.repeat(image, 3, axis=-1) if repeated else image
@@ -111,9 +128,8 @@ class LoadAndCrop:
         return True
 
     def _is_asked_for(self, header: jpeg.Header) -> bool:
-        limit = Image.MAX_IMAGE_PIXELS
-        if limit is not None and header.height * header.width > limit:
-            return False  # Pillow warns of these, or refuses them
+        if not self.load.limits.allows(header.height, header.width):
+            return False  # the other way says why
         if self.load.channels in (None, header.channels):
             return True
         return self.load.channels == 3 and self.load.grey == 'repeat'

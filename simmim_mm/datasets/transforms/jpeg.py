@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
+
+from simmim_mm.datasets.transforms.limits import UNLIMITED
+from simmim_mm.datasets.transforms.photographs import open_photograph
 
 try:  # the extra `jpeg`
     import simplejpeg
@@ -75,7 +77,7 @@ def read_header(data: bytes) -> Header | None:
 
 def orientation_of(data: bytes) -> int | None:
     """EXIF's tag Orientation, as Pillow finds it."""
-    with Image.open(io.BytesIO(data)) as image:
+    with open_photograph(data, UNLIMITED) as image:
         return image.getexif().get(ExifTags.Base.Orientation)
 
 
@@ -126,7 +128,7 @@ def _reduced(data: bytes, header: Header, reduction: int) -> Image.Image | None:
         values = _with_simplejpeg(data, header, reduction)
         return None if values is None else Image.fromarray(values if header.channels == 3 else values[..., 0])
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_photograph(data, UNLIMITED) as image:
             image.draft(image.mode, (max(1, header.width // reduction), max(1, header.height // reduction)))
             image.load()
             return image

@@ -6,9 +6,10 @@ import os
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import Image
 
+from simmim_mm.datasets.transforms.limits import Limits
 from simmim_mm.datasets.transforms.maps import resize_map
+from simmim_mm.datasets.transforms.photographs import open_photograph
 from simmim_mm.options import check_flag
 from simmim_mm.registry import TRANSFORMS
 
@@ -160,7 +161,7 @@ def _read(path: str, key: str, kind: str) -> np.ndarray:
             if key not in archive and len(archive.files) != 1:
                 raise ValueError(f'it has the arrays {", ".join(archive.files) or "none"}, and none named {key}')
             return archive[key if key in archive else archive.files[0]]
-    with Image.open(path) as image:
+    with open(path, 'rb') as file, open_photograph(file.read(), Limits()) as image:
         values = np.array(image)
     if values.ndim == 3 and values.shape[2] >= 3 and kind == 'labels':
         red, green, blue = np.moveaxis(values[..., :3].astype(np.int64), -1, 0)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from mmcv.transforms import BaseTransform
-from PIL import UnidentifiedImageError
 
 from simmim_mm.datasets.transforms import arrays, tiff
+from simmim_mm.datasets.transforms.content import damaged_format, what_it_is
 from simmim_mm.datasets.transforms.conversion import to_channels, to_depth
+from simmim_mm.datasets.transforms.kinds import DAMAGED, NO_IMAGE
+from simmim_mm.datasets.transforms.limits import MAX_BYTES, MAX_PIXELS, Limits
 from simmim_mm.datasets.transforms.photographs import read_photograph
+from simmim_mm.datasets.transforms.reading import as_unreadable, read_file
 from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, UnreadableImageError
+from simmim_mm.options import check_whole
 from simmim_mm.registry import TRANSFORMS
-
-# Of pipes, opening is not to wait for who writes to them; on Windows, bytes are not to be taken for text.
-READ = os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
 
 __all__ = ['ImageSettingError', 'LoadImage', 'UnreadableImageError', 'check_channels_option']
 
@@ -45,7 +41,8 @@ def check_channels_option(channels: int | None, where: str) -> int | None:
 class LoadImage(BaseTransform):
     """Reads ``results['img_path']``: photographs, TIFF files of many bands, 16-bit and float images, ``.npy`` arrays.
 
-    JPEG, PNG, WebP, BMP, GIF, TIFF and what else Pillow reads; of several frames the first. A camera's rotation (EXIF)
+    JPEG, PNG, WebP, BMP, GIF, TIFF and what else stands in :data:`~.photographs.FORMATS`; of several frames the first.
+    A camera's rotation (EXIF)
     is applied. Pages of a TIFF file that are not in colour are bands. Whole files only: a truncated file is unreadable.
     Where the sample has ``img_part`` (file, offset, size in bytes), that part of another file is read.
 
@@ -68,12 +65,15 @@ class LoadImage(BaseTransform):
             the axis with ``channels`` entries, or a single one.
         nan_value: What takes the place of NaN and infinity in floating-point files; without it, such files are
             unreadable.
+        max_pixels: Images with more pixels (height times width) are unreadable. The default is where Pillow sees a
+            decompression bomb, 13378x13378; this option takes the place of ``PIL.Image.MAX_IMAGE_PIXELS``.
+        max_bytes: So are files with more bytes, and images whose values take more; 2 GiB by default.
 
     Raises:
         ValueError: If an argument is out of range, or a sound file holds another number of channels, or values of which
             ``depth`` does not allow to have 8 bits.
-        UnreadableImageError: If the file is missing, is no image, is damaged, has more pixels than Pillow's limit
-            against decompression bombs (``PIL.Image.MAX_IMAGE_PIXELS``, twice 89 million), or values that are not
+        ExhaustedError: If the machine has no memory or no file handles left.
+        UnreadableImageError: If the file is missing, is no image, is damaged, is too large, or has values that are not
             finite.
     """
 
@@ -84,6 +84,8 @@ class LoadImage(BaseTransform):
         depth: str = 'uint8',
         channel_axis: str | None = None,
         nan_value: float | None = None,
+        max_pixels: int = MAX_PIXELS,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.channels = check_channels_option(channels, 'LoadImage')
         if grey not in ('error', 'repeat'):
@@ -96,6 +98,9 @@ class LoadImage(BaseTransform):
             isinstance(nan_value, bool) or not isinstance(nan_value, int | float) or not np.isfinite(nan_value)
         ):
             raise ValueError(f'nan_value={nan_value!r} of LoadImage must be a finite number, or None')
+        self.limits = Limits(
+            check_whole(max_pixels, 'max_pixels', 'LoadImage'), check_whole(max_bytes, 'max_bytes', 'LoadImage')
+        )
         self.grey = grey
         self.depth = depth
         self.channel_axis = channel_axis
@@ -107,20 +112,7 @@ class LoadImage(BaseTransform):
 
     def fetch(self, results: dict) -> bytes:
         """The content of a sample's file."""
-        path = results['img_path']
-        file_name, offset, size = results.get('img_part', (path, 0, -1))
-        with _unreadable(path):
-            descriptor = os.open(file_name, READ)
-            try:
-                status = os.fstat(descriptor)
-                if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-                    raise UnreadableImageError(path, 'no regular file')
-                data = _read_part(descriptor, offset, status.st_size if size < 0 else size)
-            finally:
-                os.close(descriptor)
-            if size > len(data):
-                raise UnreadableImageError(path, 'the file that it is a part of is cut off')
-            return data
+        return read_file(results['img_path'], results.get('img_part'), self.limits)
 
     def unpack(self, results: dict, data: bytes) -> dict:
         """Makes the image of a file's content.
@@ -130,8 +122,13 @@ class LoadImage(BaseTransform):
             data: The content.
         """
         path = results['img_path']
-        with _unreadable(path):
-            stored, stored_type = self._read(data, path)
+        try:
+            with as_unreadable(path):
+                stored, stored_type = self._read(data, path)
+        except UnreadableImageError as error:
+            if error.kind == NO_IMAGE:
+                raise _named(path, data, error) from error.__cause__
+            raise
         image = to_channels(stored, self.channels, self.grey, path)
         results['img'] = np.ascontiguousarray(image)
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -143,42 +140,25 @@ class LoadImage(BaseTransform):
         photographic, eight_bit = self.channels in (1, 3), self.depth == 'uint8'
         stored: Stored | None = None
         if data.startswith(arrays.MAGIC):
-            stored = arrays.read_npy(data, path, self.channels, self.channel_axis)
+            stored = arrays.read_npy(data, path, self.channels, self.channel_axis, self.limits)
         elif data.startswith(tiff.MAGICS):
-            stored = tiff.read_tiff(data, path, photographic, eight_bit)
+            stored = tiff.read_tiff(data, path, photographic, eight_bit, self.limits)
         if stored is None:
-            stored = read_photograph(data, photographic, eight_bit)
+            stored = read_photograph(data, photographic, eight_bit, self.limits)
         values = to_depth(stored.values, self.depth, path, self.nan_value)
         return stored._replace(values=values), stored.values.dtype.newbyteorder('=').name
 
     def __repr__(self) -> str:
         return (
             f'{type(self).__name__}(channels={self.channels}, grey={self.grey!r}, depth={self.depth!r}, '
-            f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value})'
+            f'channel_axis={self.channel_axis!r}, nan_value={self.nan_value}, max_pixels={self.limits.max_pixels}, '
+            f'max_bytes={self.limits.max_bytes})'
         )
 
 
-def _read_part(descriptor: int, offset: int, size: int) -> bytes:
-    if offset:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-    data = os.read(descriptor, size)
-    while 0 < len(data) < size:  # one call reads 2 GB at most
-        more = os.read(descriptor, size - len(data))
-        if not more:
-            break
-        data += more
-    return data
-
-
-@contextmanager
-def _unreadable(path: str) -> Iterator[None]:
-    """Gives whatever goes wrong with a file one type."""
-    try:
-        yield
-    except (UnreadableImageError, ImageSettingError):
-        raise
-    except UnidentifiedImageError as error:
-        raise UnreadableImageError(path, 'no image, or of a format that is not known') from error
-    except Exception as error:  # Pillow's plug-ins raise many types: SyntaxError, struct.error, KeyError, ...
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UnreadableImageError(path, ' '.join(reason.split()) or type(error).__name__) from error
+def _named(path: str, data: bytes, error: UnreadableImageError) -> UnreadableImageError:
+    """What a file is that is not recognised as an image, where that is known."""
+    if (form := damaged_format(data)) is not None:
+        return UnreadableImageError(path, f'it begins as a {form} file, and is damaged or cut off', DAMAGED)
+    name = what_it_is(data)
+    return error if name is None else UnreadableImageError(path, f'it is {name}', NO_IMAGE)

@@ -3,35 +3,78 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import cv2
 import numpy as np
 from PIL import ExifTags, Image, TiffImagePlugin
 
+from simmim_mm.datasets.transforms.limits import Limits
 from simmim_mm.datasets.transforms.stored import Stored, turn
 
 # TIFF's tags BitsPerSample, PhotometricInterpretation and PlanarConfiguration.
 BITS, PHOTOMETRIC, PLANES = 258, 262, 284
 GREY_NUMBERS = ('I;16', 'I;16L', 'I;16B', 'I;16N', 'I', 'F')
 GREY_WITH_ALPHA = ('LA', 'La', 'PA')
+# What is opened, the frequent ones first. Not among them are Pillow's readers that start other programs (PostScript) or
+# take an image of another size out of the file than its header says (icons).
+FORMATS = (
+    *('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF', 'PPM', 'MPO', 'JPEG2000', 'AVIF'),
+    *('DIB', 'TGA', 'PCX', 'SGI', 'DDS', 'QOI'),
+)
 
 
-def read_photograph(data: bytes, photographic: bool, eight_bit: bool) -> Stored:
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those that this Pillow knows."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def open_photograph(data: bytes, limits: Limits) -> Iterator[Image.Image]:
+    """Opens an image with Pillow, whose own limit against decompression bombs gives way to ours.
+
+    Args:
+        data: A file's content.
+        limits: Of the size, which the header tells.
+
+    Yields:
+        The image, not decoded yet.
+
+    Raises:
+        PIL.UnidentifiedImageError: If it is of no format that is known.
+        TooLargeError: If it is larger than is allowed.
+    """
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            limits.check_image(image.height, image.width, (image.height, image.width, len(image.getbands())), 1)
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
+def read_photograph(data: bytes, photographic: bool, eight_bit: bool, limits: Limits) -> Stored:
     """Reads an image with Pillow; of several frames the first.
 
     Args:
         data: A file's content.
         photographic: Whether a photograph is asked for, and inks (CMYK) are to become RGB.
         eight_bit: Whether 8 bits of each value suffice: of 16-bit colours, Pillow keeps no more.
+        limits: Of the size.
 
     Returns:
         What the file holds.
 
     Raises:
         PIL.UnidentifiedImageError: If it is no image.
+        TooLargeError: If it is larger than is allowed.
         Exception: Whatever Pillow's plug-ins raise of damaged files.
     """
-    with Image.open(io.BytesIO(data)) as image:
+    with open_photograph(data, limits) as image:
         tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
         if tags.get(PLANES) == 2 and max(tags.get(BITS, (8,))) > 8:
             raise ValueError('it holds 16-bit colours plane by plane, which Pillow misreads; save them interleaved')

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+
+from simmim_mm.datasets.transforms import kinds
 
 # Orientations of EXIF that swap height and width.
 SIDEWAYS = (5, 6, 7, 8)
@@ -22,20 +23,27 @@ class UnreadableImageError(OSError):
     Args:
         path: Which one.
         reason: Why.
+        kind: One of :mod:`simmim_mm.datasets.transforms.kinds`, which groups reasons.
 
     Attributes:
         path: Which one, on one line that any log can hold.
         reason: Why, likewise.
+        kind: As given.
     """
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, kind: str = kinds.DAMAGED) -> None:
         self.path = printable(path)
         self.reason = printable(reason)
+        self.kind = kind
         super().__init__(f'{self.path}: {self.reason}')
 
 
 class ImageSettingError(ValueError):
     """A sound file that the settings do not fit: a mistake of the config, which stops the run at once."""
+
+
+class NotFiniteError(ValueError):
+    """Some values of an image are NaN or infinite."""
 
 
 class Stored(NamedTuple):
@@ -88,14 +96,3 @@ def stored_box(
     if orientation in (2, 3, 6, 7):
         left = image_hw[1] - left - width
     return (left, top, width, height) if orientation in SIDEWAYS else (top, left, height, width)
-
-
-def check_pixels(height: int, width: int) -> None:
-    """Refuses what Pillow would refuse as a decompression bomb.
-
-    Raises:
-        ValueError: If there are more pixels than ``2 * PIL.Image.MAX_IMAGE_PIXELS``.
-    """
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and height * width > 2 * limit:
-        raise ValueError(f'{height}x{width} pixels are more than the {2 * limit} of 2 * PIL.Image.MAX_IMAGE_PIXELS')

@@ -10,7 +10,8 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageSequence
 
-from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, check_pixels, turn
+from simmim_mm.datasets.transforms.limits import Limits
+from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, turn
 
 MAGICS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 WHITE_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
@@ -19,7 +20,7 @@ PILLOWS_GREY = (1, 2, 4, 8, 12, 16)  # bits of what it reads
 ALPHA = (1, 2)  # associated and unassociated; 0 is another band
 
 
-def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool) -> Stored | None:
+def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool, limits: Limits) -> Stored | None:
     """Reads a TIFF file with tifffile.
 
     Which axis of the file is which is read from its metadata. Pages of one size without colours are bands; of pages in
@@ -30,6 +31,7 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool) -> St
         path: Its name, for messages.
         photographic: Whether a photograph is asked for.
         eight_bit: Whether 8 bits of each value suffice.
+        limits: Of the size.
 
     Returns:
         What the file holds; None where it is one for Pillow.
@@ -60,7 +62,7 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool) -> St
             )
         if axes.count('Y') != 1 or axes.count('X') != 1:
             raise ValueError(f'its axes are {axes!r}, without a height and a width')
-        check_pixels(shape[axes.index('Y')], shape[axes.index('X')])
+        limits.check_image(shape[axes.index('Y')], shape[axes.index('X')], shape, getattr(source.dtype, 'itemsize', 1))
         try:
             values = source.asarray() if source is page else series.asarray(squeeze=False)
         except Exception as error:  # KeyError, ValueError or others, by what is missing

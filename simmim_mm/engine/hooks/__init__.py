@@ -1,6 +1,7 @@
 """Hooks."""
 
 from simmim_mm.engine.hooks.acceleration import AccelerationHook
+from simmim_mm.engine.hooks.data_wait import DataWaitHook
 from simmim_mm.engine.hooks.finite_guard import FiniteGuardHook
 from simmim_mm.engine.hooks.iteration_seed import IterationSeedHook
 from simmim_mm.engine.hooks.loss_watch import LossWatchHook
@@ -17,6 +18,7 @@ from simmim_mm.engine.hooks.unreadable_images import UnreadableImagesHook
 
 __all__ = [
     'AccelerationHook',
+    'DataWaitHook',
     'DeferredRuntimeInfoHook',
     'FiniteGuardHook',
     'IterationSeedHook',

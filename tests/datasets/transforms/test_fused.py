@@ -171,12 +171,17 @@ def test_what_follows_the_end_of_the_image_is_no_damage(save, photographs):
     assert _compare(path, RandomResizedCrop(24)).mean() < 2
 
 
-def test_decompression_bombs_are_left_to_pillow(save, photographs, monkeypatch):
-    """Its limit counts, whatever the reduction."""
+def test_the_limit_of_pixels_counts_whatever_the_reduction(save, photographs, monkeypatch):
+    """400x600 pixels; Pillow's own limit counts no more."""
     path = save(photographs['coffee'])
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1000)
-    with pytest.raises(UnreadableImageError, match='decompression bomb'):
-        LoadAndCrop(LoadImage(), RandomResizedCrop(16))(dict(img_path=path, rng=np.random.default_rng(0)))
+    for limit in (400 * 600 - 1, 400 * 600):
+        sample, step = dict(img_path=path, rng=np.random.default_rng(0)), LoadImage(max_pixels=limit)
+        if limit == 400 * 600:
+            assert LoadAndCrop(step, RandomResizedCrop(16))(sample)['img'].shape == (16, 16, 3)
+            continue
+        with pytest.raises(UnreadableImageError, match='400x600 pixels are more than the 239999 of max_pixels'):
+            LoadAndCrop(step, RandomResizedCrop(16))(sample)
 
 
 def test_parts_of_a_file_are_read(save, photographs, tmp_path):

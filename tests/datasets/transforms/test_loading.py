@@ -346,7 +346,7 @@ def test_files_that_are_no_images_are_unreadable(transform, tmp_path, name, cont
 
 def test_the_reason_is_for_people(transform, tmp_path):
     """No addresses of Python objects, which differ from run to run."""
-    (tmp_path / 'image.jpg').write_bytes(b'just text')
+    (tmp_path / 'image.jpg').write_bytes(b'\1\2\3 just bytes')
     with pytest.raises(UnreadableImageError, match='image.jpg: no image, or of a format that is not known$'):
         transform('LoadImage')(dict(img_path=str(tmp_path / 'image.jpg')))
 
