@@ -71,7 +71,7 @@ def find_images(
 
 
 def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
-    files = list(track(_walk(data_root), f'Looking for images in {data_root}'))
+    files = list(track(walk(data_root), f'Looking for images in {data_root}'))
     images = sorted(path for path in files if path.lower().endswith(extensions))
     if not images:
         endings = Counter(Path(path).suffix.lower() or '(no ending)' for path in files)
@@ -84,8 +84,15 @@ def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
     return images
 
 
-def _walk(root: str) -> Iterator[str]:
-    """Files below a folder; follows links to folders, but enters no folder twice."""
+def walk(root: str) -> Iterator[str]:
+    """The files below a folder; follows links to folders, but enters no folder twice.
+
+    Args:
+        root: The folder.
+
+    Yields:
+        Paths, ``root`` included; names that begin with a dot are left out.
+    """
     entered = {os.path.realpath(root)}
     for folder, subfolders, names in os.walk(root, followlinks=True):
         keep = []
