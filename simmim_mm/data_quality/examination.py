@@ -64,9 +64,10 @@ def examine_files(paths: Sequence[str], examine: Callable[[str], T], num_workers
     except RuntimeError as error:
         if not any(text in str(error) for text in DEATHS):
             raise
+        place = paths[min(len(found), len(paths) - 1)]
         raise RuntimeError(
-            f'a process that reads images died, at {paths[min(len(found), len(paths) - 1)]!r} or soon after it ({error}). '
-            'Most often memory ran out: use fewer processes with --workers; or a decoder crashed: --workers 0 shows where'
+            f'a process that reads images died, at {place!r} or soon after it ({error}). Most often memory ran out: '
+            'use fewer processes with --workers; or a decoder crashed: --workers 0 shows where'
         ) from error
     return found
 
