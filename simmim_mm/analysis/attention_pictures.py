@@ -170,9 +170,9 @@ def plot_distances(distances: Sequence[LayerDistance], path: str, side: int) -> 
     figure = Figure(figsize=(7, 4), layout='constrained')
     axes = figure.subplots()
     numbers = np.arange(1, len(distances) + 1)
-    for number, layer in zip(numbers, distances, strict=True):
+    for number, layer in enumerate(distances, start=1):
         axes.scatter(
-            [number] * len(layer.heads), layer.heads, s=18, color='C0', alpha=0.7, label='head' * (number == 1)
+            [number] * len(layer.heads), layer.heads, s=18, color='C0', alpha=0.7, label='head' if number == 1 else None
         )
     axes.plot(numbers, [np.mean(layer.heads) for layer in distances], color='C0', linewidth=1, label='mean of a layer')
     axes.plot(

@@ -21,7 +21,6 @@ from simmim_mm.atomic import write_atomically
 from simmim_mm.datasets.collate import stack_samples
 from simmim_mm.datasets.transforms.masks import MaskGenerator
 from simmim_mm.models import SimMIM
-from simmim_mm.models.companions import NOTHING_RECONSTRUCTED
 from simmim_mm.progress import track
 from simmim_mm.visualization.panels import HEADING, label_rows, save_png, stretch, to_rgb
 from simmim_mm.visualization.samples import draw_reconstructions
@@ -31,6 +30,7 @@ NUM_SHOWN = 4
 # Images at once: the weights of a ViT-L for one image of 224 px take 59 MB.
 BATCH = 8
 NO_ATTENTION = 'no attention of a kind that is known (windows of Swin and Swin V2, ViT, BEiT, HiViT)'
+NO_DECODER = 'the model has no decoder, as companion.alone=True, and reconstructs nothing'
 
 
 def inspect_model(
@@ -78,8 +78,8 @@ def inspect_model(
     found['attention'], drawn = _attention(model, [sample for sample in samples if sample is not None], out, bands)
     pictures += drawn
     if model.head is None:
-        print_log(f'losses and reconstructions are left out: {NOTHING_RECONSTRUCTED}', logger='current')
-        found['losses'] = {'none': NOTHING_RECONSTRUCTED}
+        print_log(f'losses and reconstructions are left out: {NO_DECODER}', logger='current')
+        found['losses'] = {'none': NO_DECODER}
     else:
         losses = image_losses(model, read, transforms, num_masks, seed)
         found['losses'] = {

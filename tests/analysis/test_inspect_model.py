@@ -15,6 +15,7 @@ from mmengine.config import Config
 from PIL import Image
 from tiny import TINY_CONFIG, tiny_encoders
 
+from simmim_mm.analysis import inspect_model
 from simmim_mm.analysis.image_losses import image_losses, load_named, named_images
 from simmim_mm.analysis.mask_variants import of_all_kinds, variants_batch, with_ratios
 from simmim_mm.visualization import config_pipeline
@@ -164,6 +165,22 @@ def test_encoders_without_attention_have_all_the_rest(run, cfg, tmp_path, image_
     assert 'no attention of a kind that is known' in found['attention']['none']
     assert found['attention']['encoder'] == 'ResNet'
     assert set(found['pictures']) == {'hardest_and_easiest.png', 'mask_ratios.png', 'mask_kinds.png'}
+
+
+def test_models_without_decoder_have_their_attention(build_model, image_folder, transforms, tmp_path):
+    model = build_model(companion=dict(type='ContrastiveCompanion', alone=True))
+    written = inspect_model(model, named_images([image_folder(2)]), transforms, str(tmp_path / 'out'), [0.5])
+    found = json.loads(Path(written[-1]).read_text())
+    assert 'no decoder' in found['losses']['none']
+    assert found['pictures'] == ['attention.png', 'attention_heads.png', 'attention_distance.png']
+
+
+def test_targets_that_are_no_images_are_drawn(build_model, image_folder, transforms, tmp_path):
+    head = dict(type='ReconstructionHead', target=dict(type='HOGTarget'), loss=dict(type='L2Loss'))
+    written = inspect_model(
+        build_model(head=head), named_images([image_folder(2)]), transforms, str(tmp_path / 'out'), [0.5], num_masks=1
+    )
+    assert len(json.loads(Path(written[-1]).read_text())['pictures']) == 6
 
 
 @pytest.mark.parametrize(
