@@ -27,12 +27,13 @@ REQUIREMENTS = [
     'onedl-mmengine>=0.10.7',
     'onedl-mmcv>=2.2',
     'onedl-mmpretrain>=1.3',
-    'numpy',
+    'numpy>=2',
     'pillow>=10',
     'tifffile',
     'rich',
     'scipy',
     'matplotlib',
+    'imagehash>=4.3',
     'jinja2',
 ]
 EXTRAS = {

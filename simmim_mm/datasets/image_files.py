@@ -75,7 +75,7 @@ def find_images(
 
 def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
     locked: list[OSError] = []
-    files = list(track(_walk(data_root, locked.append), f'Looking for images in {data_root}'))
+    files = list(track(walk(data_root, locked.append), f'Looking for images in {data_root}'))
     if locked:
         print_log(
             f'{len(locked)} folders in {str(data_root)!r} cannot be looked into, so that images in them are not used; '
@@ -95,8 +95,16 @@ def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
     return images
 
 
-def _walk(root: str, onerror: Callable[[OSError], None]) -> Iterator[str]:
-    """Files below a folder; follows links to folders, but enters no folder twice."""
+def walk(root: str, onerror: Callable[[OSError], None] | None = None) -> Iterator[str]:
+    """The files below a folder; follows links to folders, but enters no folder twice.
+
+    Args:
+        root: The folder.
+        onerror: Is told of each folder that cannot be looked into.
+
+    Yields:
+        Paths, ``root`` included; names that begin with a dot are left out.
+    """
     entered = {os.path.realpath(root)}
     for folder, subfolders, names in os.walk(root, onerror=onerror, followlinks=True):
         keep = []

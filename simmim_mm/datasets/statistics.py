@@ -11,6 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from simmim_mm.datasets.moments import PixelMoments, pixel_moments
 from simmim_mm.datasets.transforms import LoadImage, UnreadableImageError
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.progress import track
@@ -68,15 +69,19 @@ def training_samples(cfg: Config, as_stored: bool = False) -> list[Callable[[], 
         if load is None and len(dataset) and 'img' not in dataset.get_data_info(0):
             raise ValueError("the statistics need a pipeline that begins with dict(type='LoadImage')")
         if load is not None and as_stored:
-            load = LoadImage(
-                channels=None,
-                depth='stored',
-                channel_axis=load.channel_axis,
-                nan_value=load.nan_value,
-                **load.limits._asdict(),
-            )
+            load = stored_loader(load)
         samples += [_loading(dataset, index, load) for index in range(len(dataset))]
     return samples
+
+
+def stored_loader(load: LoadImage) -> LoadImage:
+    """A loader of the channels and values that files hold.
+
+    Args:
+        load: The loader whose other settings it has.
+    """
+    limits = load.limits._asdict()
+    return LoadImage(None, depth='stored', channel_axis=load.channel_axis, nan_value=load.nan_value, **limits)
 
 
 def _loading(dataset: Any, index: int, load: LoadImage | None) -> Callable[[], dict]:
@@ -99,7 +104,7 @@ def image_statistics(samples: Sequence[Callable[[], dict]], num_images: int = 10
     chosen = [samples[index] for index in np.linspace(0, len(samples) - 1, min(num_images, len(samples))).astype(int)]
     found = ImageStatistics()
     seen_channels: dict[int, str] = {}
-    count, squares = 0, np.zeros(0)
+    moments: PixelMoments | None = None
     for sample in track(chosen, 'Reading images'):
         try:
             results = sample()
@@ -115,25 +120,16 @@ def image_statistics(samples: Sequence[Callable[[], dict]], num_images: int = 10
                 f'the files differ in channels: {other} has {first}, {that} has {second}; leave one kind out with '
                 'pattern, list_file or extensions of the data set, or choose with model.data_preprocessor.channels'
             )
-        pixels = image.reshape(-1, image.shape[2]).astype(np.float64)
-        if not found.num_images:
-            found.mean, squares = np.zeros(image.shape[2]), np.zeros(image.shape[2])
-            found.low, found.high = pixels.min(axis=0), pixels.max(axis=0)
-        # Chan, Golub and LeVeque (1983), equation 2.1: sums of squares about the mean, which lose no digits to it.
-        mean = pixels.mean(axis=0)
-        delta, total = mean - found.mean, count + len(pixels)
-        squares = squares + np.square(pixels - mean).sum(axis=0) + delta**2 * (count * len(pixels) / total)
-        found.mean = found.mean + delta * (len(pixels) / total)
-        count = total
-        found.low, found.high = np.minimum(found.low, pixels.min(axis=0)), np.maximum(found.high, pixels.max(axis=0))
+        own = pixel_moments(image)
+        moments = own if moments is None else moments.merge(own)
         found.num_images += 1
         found.types[results.get('stored_type', image.dtype.name)] += 1
         found.eight_bit &= image.dtype == np.uint8
         found.sizes[image.shape[:2]] += 1
         found.num_grey += results.get('grey_repeated', False)
-    if not found.num_images:
+    if moments is None:
         raise ValueError(f'none of {len(chosen)} files can be read; the last one: {found.reasons[-1]}')
-    found.std = np.sqrt(squares / count)
+    found.mean, found.std, found.low, found.high = moments.mean, moments.std, moments.low, moments.high
     return found
 
 

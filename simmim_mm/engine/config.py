@@ -49,7 +49,7 @@ def find_config(model: str) -> str:
         if found:
             return str(found[0])
     names = ', '.join(sorted(path.stem.removeprefix('simmim_') for path in folder.glob('simmim_*.py')))
-    raise FileNotFoundError(f'--model {model!r} is no config file, and none of the configs here: {names}')
+    raise FileNotFoundError(f'{model!r} is no config file, and none of the configs here: {names}')
 
 
 def load_config(

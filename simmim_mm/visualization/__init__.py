@@ -3,7 +3,7 @@
 from simmim_mm.visualization.gallery import draw_gallery, load_contents
 from simmim_mm.visualization.mask_distances import markdown_table, plot_distances, simulate
 from simmim_mm.visualization.mlflow_backend import MLflowVisBackend
-from simmim_mm.visualization.panels import check_bands, label_columns, reconstruction_panel, save_png, tile
+from simmim_mm.visualization.panels import check_bands, label_columns, label_rows, reconstruction_panel, save_png, tile
 from simmim_mm.visualization.regions import colour_regions
 from simmim_mm.visualization.samples import (
     config_pipeline,
@@ -26,6 +26,7 @@ __all__ = [
     'fixed_batch',
     'image_samples',
     'label_columns',
+    'label_rows',
     'load_contents',
     'load_sample',
     'markdown_table',

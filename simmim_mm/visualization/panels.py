@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 
@@ -11,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 # What hidden pixels look like in the column 'masked'.
 HIDDEN_GREY = 127
 GAP = 4
+# Height of the names over columns.
+HEADING = 18
 COLUMNS = ('original', 'masked', 'reconstruction', 'pasted')
 
 
@@ -136,7 +139,7 @@ def label_columns(panel: np.ndarray, labels: Sequence[str]) -> np.ndarray:
     Returns:
         (height + 18, width, 3) uint8.
     """
-    header = Image.new('RGB', (panel.shape[1], 18), 'white')
+    header = Image.new('RGB', (panel.shape[1], HEADING), 'white')
     draw = ImageDraw.Draw(header)
     step = (panel.shape[1] + GAP) / len(labels)
     font = ImageFont.load_default(size=12)
@@ -145,6 +148,27 @@ def label_columns(panel: np.ndarray, labels: Sequence[str]) -> np.ndarray:
             label = label[:-1]
         draw.text((number * step + 1, 1), label, fill='black', font=font)
     return np.concatenate([np.asarray(header), panel])
+
+
+def label_rows(panel: np.ndarray, labels: Sequence[str], top: int = 0) -> np.ndarray:
+    """Writes a name beside each row of a panel.
+
+    Args:
+        panel: (height, width, 3) uint8, of rows of equal height.
+        labels: A name a row.
+        top: Height of what stands above the rows.
+
+    Returns:
+        (height, width + as much as the names need, 3) uint8.
+    """
+    font = ImageFont.load_default(size=12)
+    width = math.ceil(max(font.getlength(label) for label in labels)) + 8
+    margin = Image.new('RGB', (width, panel.shape[0]), 'white')
+    draw = ImageDraw.Draw(margin)
+    step = (panel.shape[0] - top + GAP) / len(labels)
+    for number, label in enumerate(labels):
+        draw.text((2, top + (number + 0.5) * step - GAP / 2), label, fill='black', font=font, anchor='lm')
+    return np.concatenate([np.asarray(margin), panel], axis=1)
 
 
 def save_png(path: str, picture: np.ndarray) -> str:

@@ -88,7 +88,7 @@ def test_a_plan_is_a_table(tiny_swin):
 def test_names_are_checked(tiny_swin):
     with pytest.raises(ValueError, match='--gpu h900 is unknown; use one of a100'):
         plan_run(Config(), [8], 'h900')
-    with pytest.raises(FileNotFoundError, match="--model 'swin_huge' is no config file, and .*swin_base"):
+    with pytest.raises(FileNotFoundError, match="'swin_huge' is no config file, and .*swin_base"):
         find_config('swin_huge')
     assert find_config('swin_base').endswith('simmim_swin_base.py')
     assert find_config('swinv2_giant').endswith('simmim_swinv2_giant_800e.py')

@@ -1,0 +1,220 @@
+"""The tool: its lists, its findings and its page; and how it ends early."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import runpy
+import signal
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from simmim_mm.data_quality.examination import examine_files
+from simmim_mm.data_quality.list_files import is_listable, write_list
+from simmim_mm.datasets import UnlabelledImages
+from simmim_mm.datasets.transforms import LoadImage
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def inspect(monkeypatch, capsys):
+    """Runs the tool in this process; what it wrote to the terminal."""
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+
+    def call(*arguments, status=0):
+        monkeypatch.setattr(sys, 'argv', ['inspect_images.py', *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(ROOT / 'tools' / 'inspect_images.py'), run_name='__main__')
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        assert code == status, captured
+        return captured.out + captured.err
+
+    return call
+
+
+class Page(HTMLParser):
+    """What a page refers to, its headings' names and its pictures."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.names, self.links, self.open = [], set(), set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        assert tag not in ('script', 'link', 'iframe')
+        if tag not in ('meta', 'img', 'wbr'):
+            self.open.append(tag)
+        if tag == 'img':
+            assert values['alt']
+            self.sources.append(values['src'])
+        self.names |= {values['id']} if 'id' in values else set()
+        self.links |= {values['href'].removeprefix('#')} if 'href' in values else set()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def read_names(folder, list_file):
+    """The files of a list, as training reads them."""
+    dataset = UnlabelledImages(
+        data_root=str(folder), list_file=str(list_file), pipeline=[dict(type='LoadImage', grey='repeat')]
+    )
+    assert all('img' in dataset[number] for number in range(len(dataset)))
+    assert not dataset.unreadable.any()
+    return [os.path.relpath(dataset.get_data_info(number)['img_path'], folder) for number in range(len(dataset))]
+
+
+def test_lists_findings_and_page(inspect, odd_folder, expected_findings, tmp_path):
+    output = inspect(odd_folder, '--out', tmp_path, '--workers', '0', '--max-pictures', '4')
+    left_out = {name for name, kinds in expected_findings.items() if kinds & {'exact', 'blank', 'unreadable', 'unfit'}}
+    images = {str(path.relative_to(odd_folder)) for path in odd_folder.rglob('*.*') if path.suffix != '.txt'}
+    clean = {path for path in images if path.rpartition('/')[2] not in left_out}
+    assert set(read_names(odd_folder, tmp_path / 'clean.txt')) == clean
+    assert not (tmp_path / 'train.txt').exists()
+
+    found = json.loads((tmp_path / 'findings.json').read_text())
+    assert {entry['path'].rpartition('/')[2]: set(entry['findings']) for entry in found['files']} == expected_findings
+    assert (found['num_files'], found['num_clean']) == (len(images), len(clean))
+    assert found['other_files'] == {'.txt': 1}
+    assert found['groups'] == [
+        ['good/astronaut.png', 'odd/astronaut_compressed.jpg', 'odd/astronaut_reduced.webp'],
+        ['good/coffee.png', 'odd/coffee_again.png'],
+    ]
+    pixels = np.concatenate(
+        [LoadImage(grey='repeat')({'img_path': str(odd_folder / path)})['img'].reshape(-1, 3) for path in clean]
+    ).astype(np.float64)
+    np.testing.assert_allclose(found['clean_statistics']['mean'], pixels.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found['clean_statistics']['std'], pixels.std(axis=0), rtol=1e-9)
+    assert f'mean=[{pixels.mean(axis=0)[0]:.6g}, ' in output
+
+    page = Page((tmp_path / 'report.html').read_text())
+    assert page.sources
+    assert all(source.startswith('data:image/webp;base64,') for source in page.sources)
+    kinds = {kind for kinds in expected_findings.values() for kind in kinds}
+    assert page.links == kinds
+    assert page.names == kinds | {'clean'}
+
+
+def test_near_duplicates_keep_one_and_parts_are_disjoint(inspect, odd_folder, tmp_path):
+    arguments = ['--leave-out', 'near', '--held-out', '0.3', '--stratify', '--workers', '0']
+    output = inspect(odd_folder, '--out', tmp_path, *arguments)
+    clean, train, held_out = (
+        read_names(odd_folder, tmp_path / f'{name}.txt') for name in ('clean', 'train', 'held_out')
+    )
+    assert [path for path in clean if 'astronaut' in path] == ['good/astronaut.png']
+    assert [path for path in clean if 'coffee' in path] == ['good/coffee.png']
+    assert sorted(train + held_out) == sorted(clean)
+    # 5 good and 5 odd files are left: 30 % is nearer to 1 than to 2, or as near.
+    assert [sum(path.startswith(name) for path in held_out) for name in ('good', 'odd')] == [1, 1]
+    assert '| good  |     4 |        1 |' in output
+
+
+def test_several_processes_find_the_same(inspect, odd_folder, tmp_path):
+    for workers in (0, 2):
+        inspect(odd_folder, '--out', tmp_path / str(workers), '--workers', workers, '--held-out', '0.3')
+    for name in ('clean.txt', 'train.txt', 'held_out.txt', 'findings.json', 'report.html'):
+        assert (tmp_path / '0' / name).read_bytes() == (tmp_path / '2' / name).read_bytes()
+
+
+def test_files_of_many_bands_as_stored(inspect, band_folder, tmp_path):
+    """Refused by a config for RGB; read with `--as-stored`, dark in their 16 bits."""
+    folder = band_folder(3)
+    inspect(folder, '--out', tmp_path / 'rgb', '--workers', '0')
+    found = json.loads((tmp_path / 'rgb' / 'findings.json').read_text())
+    assert found['counts']['unfit'] == 3
+    assert not (tmp_path / 'rgb' / 'clean.txt').exists()
+    inspect(folder, '--out', tmp_path / 'bands', '--workers', '0', '--as-stored')
+    found = json.loads((tmp_path / 'bands' / 'findings.json').read_text())
+    assert (found['num_clean'], found['counts']['dark'], found['counts']['small']) == (3, 3, 3)
+    bands = np.concatenate(
+        [tifffile.imread(path).reshape(13, -1) for path in sorted(Path(folder).glob('*.tif'))], axis=1
+    )
+    np.testing.assert_allclose(found['clean_statistics']['mean'], bands.mean(axis=1), rtol=1e-9)
+    assert found['stored']['colour'] == {'13 bands': 3}
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['missing'], "data_root='missing' does not exist"),
+        (['{empty}'], 'holds no images: it is empty'),
+        (['{odd}', '--leave-out', 'ugly'], "'ugly' is no kind of finding"),
+        (['{odd}', '--distance', '40'], 'distance=40 must be a whole number of bits from 0 to 31'),
+        (['{odd}', '--held-out', '2'], 'held_out=2.0 must be a share'),
+        (['{odd}', '--stratify'], 'give --held-out SHARE too'),
+        (['{odd}/good', '--balance', 'over'], "'astronaut.png' is in no class folder"),
+        (['{odd}', '--config', 'nothing'], "'nothing' is no config file"),
+        (['{odd}', '--out', '{odd}/odd/notes.txt'], 'cannot be made'),
+        (['{odd}', '--colour'], 'unrecognized arguments: --colour'),
+    ],
+    ids=str,
+)
+def test_what_cannot_work_is_said_at_once(inspect, odd_folder, tmp_path, arguments, message, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    places = {'empty': tmp_path / 'empty', 'odd': odd_folder}
+    assert message in inspect(*(argument.format(**places) for argument in arguments), status=2)
+    assert not list(tmp_path.rglob('clean.txt'))
+
+
+@pytest.mark.parametrize('name', ['#1.png', ' leading.png', 'ü and spaces.png', '\ufeffmark.png'])
+def test_odd_names_come_back_from_a_list(tmp_path, name):
+    Image.new('RGB', (8, 8), 'red').save(tmp_path / name)
+    assert is_listable(name)
+    write_list(tmp_path / 'list.txt', [name], 'one file')
+    assert read_names(tmp_path, tmp_path / 'list.txt') == [name]
+
+
+@pytest.mark.parametrize('name', ['two\nlines.png', 'trailing.png ', os.fsdecode(b'\xff.png')])
+def test_names_that_no_list_can_hold(name):
+    assert not is_listable(name)
+
+
+def die(path):
+    os._exit(9)
+
+
+def test_a_process_that_dies_is_reported():
+    with pytest.raises(RuntimeError, match=r"a process that reads images died, at '0'.*--workers"):
+        examine_files([str(number) for number in range(100)], die, 2, 'Dying')
+
+
+def slow(path):
+    with open('begun', 'w'):
+        time.sleep(0.05)
+
+
+def examine_until_interrupted():
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        examine_files([str(number) for number in range(100_000)], slow, 2, 'Waiting')
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def test_an_interruption_ends_all_processes(tmp_path, monkeypatch):
+    """As Ctrl-C does it: the signal goes to the whole group; no process of it lives on."""
+    monkeypatch.chdir(tmp_path)
+    process = multiprocessing.get_context('fork').Process(target=examine_until_interrupted)
+    process.start()
+    while not Path('begun').exists():
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    process.join(timeout=30)
+    assert process.exitcode == 130
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
