@@ -49,6 +49,7 @@ EXTRAS['test'] = [
     'pytest-xdist',
     'hypothesis',
     'tensorboard',
+    'scikit-learn',
     "triton>=3.0; platform_system == 'Linux'",  # its interpreter runs our kernels without a GPU
     'setuptools>=77',  # the tests build a wheel without build isolation
     *EXTRAS['demo'],
