@@ -52,6 +52,7 @@ EXTRAS['test'] = [
     'hypothesis',
     'tensorboard',
     'pyte',
+    'scikit-learn',
     "triton>=3.0; platform_system == 'Linux'",  # its interpreter runs our kernels without a GPU
     'setuptools>=77',  # the tests build a wheel without build isolation
     *EXTRAS['demo'],

@@ -27,7 +27,7 @@ def test_the_difference_is_what_the_config_has_beside_what_a_run_needs(tiny_conf
     results = measure_guards(Plan(tiny_config, batch_size=2, img_size=64), rounds=2, repeats=3)
     assert seen['on'] == (1 + 2) * 3
     cfg = load_config(tiny_config)
-    names = ('throughput', 'run_record', 'finite_guard', 'loss_watch')
+    names = ('throughput', 'run_record', 'data_wait', 'finite_guard', 'loss_watch')
     watching = {hook.type for hook in [*cfg.custom_hooks, *(cfg.default_hooks[name] for name in names)]}
     assert set(results['hooks']) == watching - {'SampleProgressHook'}
     assert [(row['name'], len(row['turns'])) for row in results['rows']] == [('off', 2), ('on', 2)]
