@@ -154,13 +154,13 @@ def _framed(picture: np.ndarray, place: tuple[int, int], stride: tuple[float, fl
     return framed
 
 
-def plot_distances(distances: Sequence[LayerDistance], path: str, side: int) -> str:
+def plot_distances(distances: Sequence[LayerDistance], path: str, image_hw: Sequence[int]) -> str:
     """Plots the mean attention distance of each head of each layer.
 
     Args:
         distances: Of all layers.
         path: File to write.
-        side: Of the images in pixels, for the title.
+        image_hw: (H, W) of the images in pixels, for the title.
 
     Returns:
         The path.
@@ -181,8 +181,9 @@ def plot_distances(distances: Sequence[LayerDistance], path: str, side: int) -> 
     for border, (first, second) in enumerate(pairwise(distances), start=1):
         if first.grid_hw != second.grid_hw:
             axes.axvline(border + 0.5, color='0.85', linewidth=1, zorder=0)
-    axes.set(xlabel='layer', ylabel='mean attention distance in pixels', ylim=(0, None))
-    axes.set_title(f'images of {side} px', fontsize=10)
+    top = max(max(*layer.heads, layer.uniform) for layer in distances)
+    axes.set(xlabel='layer', ylabel='mean attention distance in pixels', ylim=(0, 1.15 * top))
+    axes.set_title(f'images of {image_hw[0]}x{image_hw[1]} pixels', fontsize=10)
     axes.set_xticks(numbers if len(numbers) <= 24 else numbers[:: -(-len(numbers) // 24)])
     axes.grid(alpha=0.3, axis='y')
     axes.legend(fontsize=8)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
-from simmim_mm.analysis.attention import LayerAttention, encoder_attention
+from simmim_mm.analysis.attention import encoder_attention
 from simmim_mm.analysis.attention_distance import attention_distance, distances_of_layers
-from simmim_mm.analysis.attention_pictures import draw_heads, draw_received, plot_distances
+from simmim_mm.analysis.attention_pictures import draw_heads, draw_received, plot_distances, spread
 from simmim_mm.analysis.image_losses import ImageLoss, NamedImage, image_losses, load_named
 from simmim_mm.analysis.mask_variants import of_all_kinds, own_generator, variants_batch, with_ratios
 from simmim_mm.atomic import write_atomically
@@ -107,28 +107,28 @@ def _attention(
 ) -> tuple[dict[str, Any], list[str]]:
     """What stands in the JSON file, and the paths of the pictures."""
     encoder = type(model.backbone).__name__
+    shown = _inputs(model, [samples[number] for number in spread(len(samples), NUM_SHOWN)])
+    layers = encoder_attention(model.backbone, shown)
+    if not layers:
+        print_log(f'{encoder} has {NO_ATTENTION}; its attention is left out', logger='current')
+        return {'encoder': encoder, 'none': NO_ATTENTION}, []
+    originals = _pictures(model, shown, bands)
+    pictures = [
+        save_png(os.path.join(out, 'attention.png'), draw_received(originals, layers)),
+        save_png(os.path.join(out, 'attention_heads.png'), draw_heads(originals[0], layers)),
+    ]
     batches: list[list[torch.Tensor]] = []
-    pictures: list[str] = []
-    layers: list[LayerAttention] = []
     for start in track(range(0, len(samples), BATCH), 'Attention'):
-        batch = model.data_preprocessor(stack_samples(samples[start : start + BATCH]))
-        layers = encoder_attention(model.backbone, batch['inputs'])
-        if not layers:
-            print_log(f'{encoder} has {NO_ATTENTION}; its attention is left out', logger='current')
-            return {'encoder': encoder, 'none': NO_ATTENTION}, []
-        batches.append([attention_distance(layer) for layer in layers])
-        if start == 0:
-            shown = min(NUM_SHOWN, len(batch['inputs']))
-            originals = _pictures(model, batch['inputs'][:shown], bands)
-            first = [layer._replace(weights=layer.weights[:shown]) for layer in layers]
-            pictures = [
-                save_png(os.path.join(out, 'attention.png'), draw_received(originals, first)),
-                save_png(os.path.join(out, 'attention_heads.png'), draw_heads(originals[0], first)),
-            ]
+        inputs = _inputs(model, samples[start : start + BATCH])
+        batches.append([attention_distance(layer) for layer in encoder_attention(model.backbone, inputs)])
     distances = distances_of_layers(layers, batches)
-    side = max(batch['inputs'].shape[-2:])
-    pictures.append(plot_distances(distances, os.path.join(out, 'attention_distance.png'), side))
+    pictures.append(plot_distances(distances, os.path.join(out, 'attention_distance.png'), shown.shape[-2:]))
     return {'encoder': encoder, 'unit': 'pixels', 'layers': [layer._asdict() for layer in distances]}, pictures
+
+
+def _inputs(model: SimMIM, samples: list[dict]) -> torch.Tensor:
+    """Normalised images on the model's device, (B, C, H, W)."""
+    return model.data_preprocessor(stack_samples(samples))['inputs']
 
 
 @torch.no_grad()
