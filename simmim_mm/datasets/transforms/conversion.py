@@ -37,8 +37,8 @@ def to_depth(values: np.ndarray, depth: str, path: str, nan_value: float | None 
             raise ImageSettingError(
                 f'{path} holds {_name_of(values.dtype)}, of which 8 bits are asked for; announce their range with '
                 'model.data_preprocessor.value_range (tools/dataset_statistics.py CONFIG --as-stored prints it), '
-                'convert such files to 8 or 16 bits a channel, or leave them out with pattern, list_file or extensions '
-                'of the data set'
+                'convert such files to 8 or 16 bits a channel, or leave them out, with '
+                "unfit='skip', pattern, list_file or extensions of the data set"
             )
         # 65535 / 255 is 257, rounded to the nearest.
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -98,7 +98,7 @@ def to_channels(stored: Stored, channels: int | None, grey: str, path: str) -> n
     raise ImageSettingError(
         f'{path} holds {found} channel{"s" if found > 1 else ""} of {values.shape[0]}x{values.shape[1]} pixels '
         f'({kind}), but {channels} are asked for; set model.data_preprocessor.channels={found} (and its mean and std, '
-        'or None), or leave such files out with pattern, list_file or extensions of the data set'
+        "or None), or leave such files out with unfit='skip', pattern, list_file or extensions of the data set"
     )
 
 

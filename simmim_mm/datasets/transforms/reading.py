@@ -143,5 +143,7 @@ def _kind_of(number: int | None) -> str:
 def _reason_of(error: Exception, path: str) -> str:
     if isinstance(error, FileNotFoundError) and os.path.islink(path):
         return f'a link to {os.readlink(path)}, which is not there'
+    if isinstance(error, OSError) and error.errno in KINDS[kinds.NO_FILE]:
+        return 'a folder, a socket or a device'
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ' '.join(reason.split()) or type(error).__name__

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
+import zlib
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
 import tifffile
 from PIL import Image, ImageSequence
 
-from simmim_mm.datasets.transforms.limits import Limits
+from simmim_mm.datasets.transforms.limits import Limits, TooLargeError
 from simmim_mm.datasets.transforms.stored import ImageSettingError, Stored, turn
 
 MAGICS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 WHITE_IS_ZERO, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 2, 3, 5, 6, 8
 UNSIGNED, SEPARATE, ORIENTATION = 1, 2, 274
+DEFLATE = (8, 32946)
+DEFLATE_RATIO = 1032  # at most, https://zlib.net/zlib_tech.html
+PIECE = 2**20
 PILLOWS_GREY = (1, 2, 4, 8, 12, 16)  # bits of what it reads
 ALPHA = (1, 2)  # associated and unassociated; 0 is another band
 
@@ -63,6 +69,7 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool, limit
         if axes.count('Y') != 1 or axes.count('X') != 1:
             raise ValueError(f'its axes are {axes!r}, without a height and a width')
         limits.check_image(shape[axes.index('Y')], shape[axes.index('X')], shape, getattr(source.dtype, 'itemsize', 1))
+        _check_packed(data, [page] if source is page else tif.pages, limits)
         try:
             values = source.asarray() if source is page else series.asarray(squeeze=False)
         except Exception as error:  # KeyError, ValueError or others, by what is missing
@@ -81,6 +88,23 @@ def read_tiff(data: bytes, path: str, photographic: bool, eight_bit: bool, limit
             values = ~values
         tag = page.tags.get(ORIENTATION)
         return Stored(turn(values, None if tag is None else tag.value), _colour_of(page, values.shape[-1], names))
+
+
+def _check_packed(data: bytes, pages: Iterable[tifffile.TiffPage | tifffile.TiffFrame], limits: Limits) -> None:
+    """Refuses a part that unpacks to more than the header says: tifffile unpacks it whole, and cuts it then."""
+    for page in (each.aspage() for each in pages):
+        if page.compression not in DEFLATE:
+            continue
+        expected = math.prod(page.chunks) * getattr(page.dtype, 'itemsize', 1)
+        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+            if size * DEFLATE_RATIO <= limits.max_bytes:
+                continue  # however it is packed, it stays below
+            unpacker, part, found = zlib.decompressobj(), data[offset : offset + size], 0
+            while part and found <= expected:
+                found += len(unpacker.decompress(part, PIECE))
+                part = unpacker.unconsumed_tail
+            if found > expected:
+                raise TooLargeError(f'a part of it unpacks to more than the {expected} bytes that its header says')
 
 
 def _is_for_pillow(page: tifffile.TiffPage, paged: bool, photographic: bool, eight_bit: bool) -> bool:

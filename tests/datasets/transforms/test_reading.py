@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,22 @@ def test_bands_and_deep_values_count(tmp_path):
     options = dict(channels=7, depth='stored')
     assert LoadImage(max_bytes=20 * 10 * 56, **options)(dict(img_path=str(path)))['img'].shape == (20, 10, 7)
     assert 'its values take 11200 bytes' in refusal(path, max_bytes=20 * 10 * 56 - 1, **options).reason
+
+
+@pytest.mark.parametrize('num_bytes', [50_000, 50_001, 3_000_000])
+def test_a_part_that_unpacks_to_more_than_it_says_is_refused(tmp_path, num_bytes):
+    """100x100 pixels of five bands are 50000 bytes; zeros are packed to a thousandth."""
+    path, packed = tmp_path / 'image.tif', zlib.compress(bytes(num_bytes))
+    layout = dict(shape=(100, 100, 5), dtype='uint8', photometric='minisblack', planarconfig='contig', rowsperstrip=100)
+    tifffile.imwrite(path, iter([packed]), compression='zlib', **layout)
+    options = dict(channels=5, max_bytes=50_000)
+    assert len(packed) * 1032 > 50_000
+    if num_bytes == 50_000:
+        assert LoadImage(**options)(dict(img_path=str(path)))['img'].shape == (100, 100, 5)
+        return
+    error = refusal(path, **options)
+    assert error.kind == kinds.TOO_LARGE
+    assert 'unpacks to more than the 50000 bytes' in error.reason
 
 
 def test_the_default_is_pillows_and_pillows_own_does_not_count(tmp_path, photographs, monkeypatch):
