@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 import traceback
@@ -17,9 +18,15 @@ def user_errors() -> Iterator[None]:
     """Shows an error that this package raised as one message, without the traceback, and exits with 2.
 
     Errors of other packages and programming errors keep their traceback. ``SIMMIM_MM_TRACEBACK=1`` shows all of them.
+    Ctrl-C ends the program with 130, as shells expect it.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        for child in multiprocessing.active_children():
+            child.kill()  # workers of a loader, for which the end would wait
+        print('\ninterrupted', file=sys.stderr)
+        raise SystemExit(130) from None
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         message = _own_message(error)
         if message is None or os.environ.get('SIMMIM_MM_TRACEBACK') == '1':

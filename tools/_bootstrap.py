@@ -10,6 +10,17 @@ from pathlib import Path
 # loader's workers for example. PyTorch reads this when it is imported.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
+
+def show_error(kind: type, error: BaseException, trace: object) -> None:
+    """Shows Ctrl-C, which may come while the packages are imported, as one line."""
+    if issubclass(kind, KeyboardInterrupt):
+        print('\ninterrupted', file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = show_error
+
 # A checkout works without being installed.
 CHECKOUT = Path(__file__).resolve().parent.parent
 if (CHECKOUT / 'simmim_mm' / '__init__.py').is_file():

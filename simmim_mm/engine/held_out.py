@@ -50,7 +50,8 @@ def hold_out(cfg: Config, share: float, path: str) -> None:
         )
     if cfg.get('val_dataloader') is not None:
         print_log(
-            f'--held-out {share} replaces the validation of the config: its images are now a part of the training ones',
+            f'--held-out {share} replaces the validation of the config: its images are validated on no longer, and '
+            'those in the training folder are trained on',
             logger='current',
             level=logging.WARNING,
         )

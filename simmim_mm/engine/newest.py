@@ -11,6 +11,8 @@ from simmim_mm.atomic import damage_of
 from simmim_mm.engine.hooks.safe_checkpoint import ROLLING
 
 PATTERNS = ('epoch_*.pth', 'iter_*.pth', ROLLING)
+# Named to the user, not taken: a best one may be much older than what is damaged.
+OTHERS = 'best_*.pth'
 
 
 def newest_checkpoint(work_dir: str) -> str | None:
@@ -31,13 +33,15 @@ def newest_checkpoint(work_dir: str) -> str | None:
         if problem is None:
             return str(path)
         print_log(
-            f'{path} is damaged ({problem}); the checkpoint before it is used instead',
+            f'{path} is damaged ({problem}); the checkpoint before it is used instead, if there is one',
             logger='current',
             level=logging.WARNING,
         )
     if found:
+        whole = sorted(str(path) for path in Path(work_dir).glob(OTHERS) if damage_of(path) is None)
+        other = f'resume from another one, with --resume {whole[-1]}, or ' if whole else ''
         raise ValueError(
-            f'none of the {len(found)} checkpoints in {work_dir} is whole, so there is nothing to resume from; delete '
-            'them, and the run starts from the beginning'
+            f'none of the {len(found)} newest checkpoints in {work_dir} is whole; {other}delete them, and the run '
+            'starts from the beginning'
         )
     return None

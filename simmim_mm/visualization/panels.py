@@ -85,7 +85,7 @@ def stretch(images: np.ndarray, like: np.ndarray, bands: Sequence[int] | None = 
     for band in set(_shown_bands(images.shape[1], bands)):
         low, high = np.percentile(like[:, band].astype(np.float64), (2, 98), axis=(1, 2), keepdims=True)
         share = (images[:, band] - low) / np.maximum(high - low, np.finfo(np.float32).tiny)
-        stretched[:, band] = (255 * share.clip(0, 1)).round()
+        stretched[:, band] = (255 * np.nan_to_num(share).clip(0, 1)).round()  # NaN is black
     return stretched
 
 

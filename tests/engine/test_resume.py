@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from mmengine.registry import HOOKS
 from tiny import tiny_vit
 
 from simmim_mm.atomic import damage_of
+from simmim_mm.cli import user_errors
 from simmim_mm.engine import PreemptionHook, SafeCheckpointHook
 from simmim_mm.engine.checkpoints import read_checkpoint
 from simmim_mm.engine.config import load_config
@@ -166,6 +168,27 @@ def test_a_damaged_checkpoint_is_passed_over(config, caplog):
     resumed = config('run', resume=True, **{'default_hooks.checkpoint.max_keep_ckpts': 5})
     train(resumed)
     assert damage_of(bent) is None
+
+
+def test_of_damaged_checkpoints_alone_the_best_one_is_named(tmp_path):
+    """It is not taken: it may be much older."""
+    (tmp_path / 'latest.pth').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'none of the 1 newest checkpoints in .* is whole; delete them'):
+        newest_checkpoint(str(tmp_path))
+    torch.save({}, tmp_path / 'best_val_hidden_l1_iter_20.pth')
+    with pytest.raises(ValueError, match=r'with --resume .*best_val_hidden_l1_iter_20\.pth, or delete them'):
+        newest_checkpoint(str(tmp_path))
+
+
+def test_ctrl_c_is_one_line_and_waits_for_no_worker(capsys):
+    child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+    child.start()
+    with pytest.raises(SystemExit) as end, user_errors():
+        raise KeyboardInterrupt
+    assert end.value.code == 130
+    assert capsys.readouterr().err == '\ninterrupted\n'
+    child.join(5)
+    assert child.exitcode == -signal.SIGKILL
 
 
 def test_the_old_checkpoint_is_removed_after_the_new_one_is_there(config, monkeypatch):
