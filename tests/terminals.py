@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
+import signal
 import struct
 import sys
 import termios
@@ -65,6 +67,9 @@ def on_terminal(
         _work(program, {'TERM': 'xterm-256color', **(environment or {})}, columns, {1: stdout, 2: stderr})
     raw, sent, deadline = b'', when is None, time.monotonic() + 120
     while True:
+        if not select.select([terminal], [], [], max(0, deadline - time.monotonic()))[0]:
+            os.kill(process, signal.SIGKILL)
+            break
         try:
             part = os.read(terminal, 65536)
         except OSError:  # what Linux says when the other side is closed
@@ -73,7 +78,7 @@ def on_terminal(
         if not sent and when[0] in raw:
             os.kill(process, when[1])
             sent = True
-        if not part or time.monotonic() > deadline:
+        if not part:
             break
     os.close(terminal)
     status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
@@ -83,6 +88,7 @@ def on_terminal(
 
 def _work(program: Callable[[], Any], environment: dict[str, str], columns: int, files: dict[int, str | None]) -> None:
     status = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what is in the background without it
     try:
         for name in ('COLUMNS', 'LINES', 'NO_COLOR', 'FORCE_COLOR'):
             os.environ.pop(name, None)
