@@ -81,6 +81,7 @@ def test_a_file_of_the_same_settings_is_used_again(config, tmp_path):
 def test_more_clusters_than_colours_are_refused(config, tmp_path):
     for image in (tmp_path / 'quarters').iterdir():
         Image.new('RGB', (16, 16), (7, 7, 7)).save(image)
+    config.train_dataloader.dataset.blank = 'keep'
     with pytest.raises(ValueError, match='2 colour clusters were asked for, but .* 1 different colours; set a smaller'):
         cluster_colours(config, 2, str(tmp_path / 'clusters.npz'), num_pixels=100)
     assert not (tmp_path / 'clusters.npz').exists()
