@@ -27,6 +27,11 @@ PACKAGES = {
 }
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
 def describe_environment(device: str = 'cpu') -> dict[str, Any]:
     """Says on what machine, with which versions, when and by which command something is computed.
 
@@ -42,7 +47,7 @@ def describe_environment(device: str = 'cpu') -> dict[str, Any]:
         'command': ' '.join(['python', *sys.argv]),
         'date': datetime.datetime.now(datetime.timezone.utc).isoformat(timespec='seconds'),
         'cpu': _cpu_name(),
-        'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+        'cores': num_cores(),
         'threads': torch.get_num_threads(),
         'instructions': torch.backends.cpu.get_cpu_capability(),
         'load_average': [round(value, 2) for value in os.getloadavg()] if hasattr(os, 'getloadavg') else None,

@@ -6,7 +6,6 @@ Writes clean.txt (which UnlabelledImages reads as list_file), findings.json and 
 """
 
 import argparse
-import os
 import sys
 
 from _bootstrap import add_cfg_options, whole_number
@@ -76,6 +75,7 @@ def main() -> None:
         write_results,
     )
     from simmim_mm.engine.config import find_config, load_config
+    from simmim_mm.environment import num_cores
 
     with user_errors():
         cfg = load_config(find_config(args.config), data_root=args.folder, cfg_options=args.cfg_options)
@@ -91,7 +91,7 @@ def main() -> None:
         if args.held_out or args.stratify or args.balance:
             rule = SplitRule(args.held_out, args.stratify, args.balance, args.seed)
         make_folder(args.out)
-        workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
+        workers = num_cores() if args.workers is None else args.workers
         try:
             source = source_of(cfg, args.as_stored)
             if rule is not None:

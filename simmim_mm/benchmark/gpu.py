@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import LocalSeat, Maker
 from simmim_mm.benchmark.step import measure_seats, spread, step_table
 from simmim_mm.benchmark.timing import Turn, interleave, median, ratios, take_turn
+from simmim_mm.environment import num_cores
 from simmim_mm.tables import table
 
 COMPILED = 'ours, compiled'
@@ -86,7 +86,7 @@ def _from_files(
     plan: Plan, seats: Mapping[str, LocalSeat], rounds: int, repeats: int, jpeg_size: tuple[int, int], side: int
 ) -> list[dict[str, Any]]:
     """Steps with the loader of each: workers, collating, copying and all."""
-    workers = max(1, len(os.sched_getaffinity(0)) - 1) if plan.device == 'cuda' else 1
+    workers = max(1, num_cores() - 1) if plan.device == 'cuda' else 1
     with tempfile.TemporaryDirectory() as folder:
         pipelines = pipelines_of(write_jpegs(folder, jpeg_size, 64), side)
         loaders: dict[str, Iterator[Any]] = {}

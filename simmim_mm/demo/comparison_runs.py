@@ -20,6 +20,7 @@ import torch
 from simmim_mm.demo.comparison import STARTS, TASKS, summary
 from simmim_mm.demo.shapes_dataset import DESCRIPTION, make_shapes_dataset
 from simmim_mm.engine.config import load_config
+from simmim_mm.environment import num_cores
 
 DATA = Path('data/shapes')  # as in the configs
 
@@ -52,7 +53,7 @@ class Workplace(NamedTuple):
             RuntimeError: If it fails; the end of its log is in the message.
         """
         command = [sys.executable, str(self.tools / script), *arguments]
-        threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, len(os.sched_getaffinity(0)) // jobs))
+        threads = os.environ.get('OMP_NUM_THREADS') or str(max(1, num_cores() // jobs))
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open('w') as file:
             status = subprocess.run(

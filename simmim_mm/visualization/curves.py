@@ -2,50 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Step and value, in order.
-Curve = list[tuple[int, float]]
+from simmim_mm.report.scalars import Series, read_curves
+from simmim_mm.report.starts import find_starts
 
 
-def read_curves(work_dir: str) -> dict[str, Curve]:
-    """Reads the scalars of a run, of all its starts.
-
-    Where a resumed run computed iterations again, the newer values count. A line that was cut off is passed over.
-
-    Args:
-        work_dir: Of the run.
-
-    Returns:
-        Curves by name.
+def curves_of(work_dir: str) -> dict[str, Series]:
+    """What a run logged, in all its starts: see :func:`~simmim_mm.report.scalars.read_curves`.
 
     Raises:
         FileNotFoundError: If there is no run.
     """
-    files = sorted(Path(work_dir).glob('*/vis_data/scalars.json'))
-    if not files:
+    starts = find_starts(work_dir)
+    if not any(start.scalars.is_file() for start in starts):
         raise FileNotFoundError(
             f'no run stands in {work_dir!r} (seen from {os.getcwd()}): there is no */vis_data/scalars.json in it; name '
             'the work dir of a run'
         )
-    curves: dict[str, dict[int, float]] = {}
-    for path in files:
-        with open(path, encoding='utf-8') as lines:
-            for line in lines:
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError:
-                    continue
-                for name, value in row.items():
-                    if name != 'step' and isinstance(value, int | float) and 'step' in row:
-                        curves.setdefault(name, {})[int(row['step'])] = float(value)
-    return {name: sorted(values.items()) for name, values in curves.items()}
+    return read_curves(starts).series
 
 
 def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> str:
@@ -66,7 +45,7 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
     """
     if not out.endswith(('.png', '.svg')):
         raise ValueError(f'--out {out!r} must end with .png or .svg')
-    runs = {os.path.basename(os.path.normpath(folder)): read_curves(folder) for folder in work_dirs}
+    runs = {os.path.basename(os.path.normpath(folder)): curves_of(folder) for folder in work_dirs}
     figure = Figure(figsize=(3.3 * len(panels), 2.6), layout='constrained')
     FigureCanvasAgg(figure)
     for number, panel in enumerate(panels):
@@ -79,9 +58,9 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
                 raise ValueError(f'none of the runs logged {name!r}; they logged {", ".join(known)}')
             for run, curve in having.items():
                 label = ', '.join([name] * (len(names) > 1) + [run] * (len(runs) > 1))
-                axes.plot(*zip(*curve, strict=True), linewidth=1.2, label=label)
+                axes.plot(curve.steps, curve.values, linewidth=1.2, label=label)
         axes.set_ylabel(names[0] if len(names) == 1 else '', fontsize=8)
-        axes.set_xlabel('step', fontsize=8)
+        axes.set_xlabel('iteration', fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
         if len(names) > 1 or len(runs) > 1:

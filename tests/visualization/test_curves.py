@@ -7,7 +7,7 @@ import json
 import matplotlib.image
 import pytest
 
-from simmim_mm.visualization.curves import plot_curves, read_curves
+from simmim_mm.visualization.curves import curves_of, plot_curves
 
 
 def write(work_dir, start, rows, rest=''):
@@ -18,9 +18,17 @@ def write(work_dir, start, rows, rest=''):
 
 def test_the_starts_of_a_resumed_run_are_one_curve(tmp_path):
     """What was computed again counts once, with its newer value; half a line at the end of a killed run does not."""
-    write(tmp_path, '1', [dict(loss=0.9, lr=1, step=1), dict(loss=0.8, step=2), dict(loss=0.7, step=3)], '{"loss": 0.')
-    write(tmp_path, '2', [dict(loss=0.6, step=3), dict(loss=0.5, step=4), {'val/psnr': 17.0, 'step': 4}])
-    assert read_curves(str(tmp_path)) == {
+    write(
+        tmp_path,
+        '1',
+        [dict(loss=0.9, lr=1, iter=1, step=1), dict(loss=0.8, iter=2, step=2), dict(loss=0.7, iter=3, step=3)],
+        '{"loss": 0.',
+    )
+    write(
+        tmp_path, '2', [dict(loss=0.6, iter=3, step=3), dict(loss=0.5, iter=4, step=4), {'val/psnr': 17.0, 'step': 4}]
+    )
+    curves = curves_of(str(tmp_path))
+    assert {name: list(zip(one.steps, one.values, strict=True)) for name, one in curves.items()} == {
         'loss': [(1, 0.9), (2, 0.8), (3, 0.6), (4, 0.5)],
         'lr': [(1, 1.0)],
         'val/psnr': [(4, 17.0)],
@@ -28,8 +36,12 @@ def test_the_starts_of_a_resumed_run_are_one_curve(tmp_path):
 
 
 def test_a_panel_a_key(tmp_path):
-    write(tmp_path / 'a', '1', [dict(loss=value, step=step) for step, value in enumerate([1.0, 0.5, float('nan')])])
-    write(tmp_path / 'b', '1', [dict(loss=1.0, lr=0.1, step=0)])
+    write(
+        tmp_path / 'a',
+        '1',
+        [dict(loss=value, iter=step, step=step) for step, value in enumerate([1.0, 0.5, float('nan')])],
+    )
+    write(tmp_path / 'b', '1', [dict(loss=1.0, lr=0.1, iter=0, step=0)])
     runs = [str(tmp_path / 'a'), f'{tmp_path / "b"}/']
     one, two = (
         matplotlib.image.imread(plot_curves(runs, panels, str(tmp_path / 'out' / 'curves.png')))
@@ -42,8 +54,8 @@ def test_a_panel_a_key(tmp_path):
 
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match='no run stands in'):
-        read_curves(str(tmp_path))
-    write(tmp_path, '1', [dict(loss=1.0, step=0)])
+        curves_of(str(tmp_path))
+    write(tmp_path, '1', [dict(loss=1.0, iter=0, step=0)])
     with pytest.raises(ValueError, match=r"none of the runs logged 'los'; they logged loss"):
         plot_curves([str(tmp_path)], ['los'], str(tmp_path / 'a.png'))
     with pytest.raises(ValueError, match=r'must end with \.png or \.svg'):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from simmim_mm.datasets.transforms.jpeg import simplejpeg
+from simmim_mm.environment import num_cores
 from simmim_mm.options import check_whole, is_number
 from simmim_mm.registry import HOOKS
 
@@ -89,11 +89,6 @@ class DataWaitHook(Hook):
                 level=logging.WARNING,
             )
         self._waited = self._whole = 0.0
-
-
-def num_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _advice(loader: DataLoader) -> list[str]:
