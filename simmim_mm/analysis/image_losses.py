@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +11,7 @@ import torch
 from mmengine.logging import print_log
 
 from simmim_mm.datasets.collate import stack_samples
+from simmim_mm.datasets.file_names import name_number
 from simmim_mm.datasets.transforms import UnreadableImageError
 from simmim_mm.models import SimMIM
 from simmim_mm.models.probe import evaluating
@@ -33,8 +33,7 @@ class NamedImage(NamedTuple):
     @property
     def position(self) -> int:
         """A number that follows from the name alone, so that other files do not change a file's masks."""
-        digest = hashlib.blake2b(self.name.encode('utf-8', 'surrogateescape'), digest_size=7).digest()
-        return int.from_bytes(digest, 'big')
+        return name_number(self.name) >> 8  # below 2 ** 63
 
 
 class ImageLoss(NamedTuple):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
 
 from simmim_mm.options import is_number
 
@@ -49,6 +52,32 @@ def is_held_out(name: str, share: float) -> bool:
         share: About which part of all files is held out, 0 to 1.
     """
     return name_number(name) < share * 2**64
+
+
+def rows_of_part(names: Iterable[str], split: str, held_out: float, root: str) -> np.ndarray:
+    """Which files are in a part.
+
+    Args:
+        names: Of all files, see :func:`name_number`.
+        split: ``'train'`` or ``'held_out'``.
+        held_out: See :func:`is_held_out`.
+        root: The folder, for the message.
+
+    Returns:
+        (N,) their positions among all.
+
+    Raises:
+        ValueError: If none is.
+    """
+    flags = np.array([is_held_out(name, held_out) for name in names])
+    rows = np.flatnonzero(flags == (split == 'held_out'))
+    if not len(rows):
+        raise ValueError(
+            f'split={split!r} with held_out={held_out} leaves none of the {len(flags)} images in {root!r}: their names '
+            f'decide, so that few images may all fall into one part; {"raise" if split == "held_out" else "lower"} '
+            'held_out in both parts, or name a folder or a list_file of your own for each part'
+        )
+    return rows
 
 
 def check_split(split: Any, held_out: Any, owner: str) -> None:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import cv2
-import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from simmim_mm.datasets import file_states, unused_files
-from simmim_mm.datasets.file_names import check_split, is_held_out, relative_name
+from simmim_mm.datasets.file_names import check_split, relative_name, rows_of_part
 from simmim_mm.datasets.file_states import FileStates
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
 from simmim_mm.datasets.randomness import SampleIndex, sample_facts, seeded_globals
@@ -143,15 +142,7 @@ class UnlabelledImages(BaseDataset):
         if self.split is None:
             return self.data_list
         assert self.held_out is not None
-        held_out = np.array([is_held_out(self.name_of(info), self.held_out) for info in self.data_list])
-        rows = np.flatnonzero(held_out == (self.split == 'held_out'))
-        if not len(rows):
-            raise ValueError(
-                f'split={self.split!r} with held_out={self.held_out} leaves none of the {len(held_out)} images in '
-                f'{self.data_root!r}: their names decide, so that few images may all fall into one part; '
-                f'{"raise" if self.split == "held_out" else "lower"} held_out in both parts, or name a folder or a '
-                'list_file of your own for each part'
-            )
+        rows = rows_of_part(map(self.name_of, self.data_list), self.split, self.held_out, self.data_root)
         return [self.data_list[row] for row in rows] if isinstance(self.data_list, list) else self.data_list[rows]
 
     def name_of(self, info: dict) -> str:
