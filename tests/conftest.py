@@ -7,7 +7,10 @@ import hashlib
 import logging
 import pickle
 import random
+import runpy
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +57,26 @@ def _scope_and_seeds():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """Runs a tool as `python tools/NAME` does, but in this process; what it wrote."""
+    tools = Path(__file__).resolve().parents[1] / 'tools'
+    monkeypatch.syspath_prepend(str(tools))
+
+    def call(name, *arguments, status=0):
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
+        code = 0
+        try:
+            runpy.run_path(str(tools / name), run_name='__main__')
+        except SystemExit as stop:
+            code = stop.code
+        captured = capsys.readouterr()
+        assert code == status, captured
+        return captured.out + captured.err
+
+    return call
 
 
 @pytest.fixture(name='tiny_swin')

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,21 +40,8 @@ def transforms(cfg):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-
-    def call(*arguments, status=0):
-        monkeypatch.setattr(sys, 'argv', ['inspect_model.py', *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(ROOT / 'tools' / 'inspect_model.py'), run_name='__main__')
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        assert code == status, captured
-        return captured.out + captured.err
-
-    return call
+def run(run_tool):
+    return partial(run_tool, 'inspect_model.py')
 
 
 def checkpoint_of(cfg, path, **changes):

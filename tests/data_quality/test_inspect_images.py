@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import runpy
 import signal
 import sys
 import time
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,22 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def inspect(monkeypatch, capsys):
-    """Runs the tool in this process; what it wrote to the terminal."""
-    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
-
-    def call(*arguments, status=0):
-        monkeypatch.setattr(sys, 'argv', ['inspect_images.py', *map(str, arguments)])
-        code = 0
-        try:
-            runpy.run_path(str(ROOT / 'tools' / 'inspect_images.py'), run_name='__main__')
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        assert code == status, captured
-        return captured.out + captured.err
-
-    return call
+def inspect(run_tool):
+    return partial(run_tool, 'inspect_images.py')
 
 
 class Page(HTMLParser):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,23 +9,9 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a tool as `python tools/NAME` does, but in this process; what it wrote."""
-    monkeypatch.syspath_prepend(str(TOOLS))
-
-    def call(name: str, *arguments: str, status: int = 0) -> str:
-        monkeypatch.setattr(sys, 'argv', [name, *arguments])
-        code = 0
-        try:
-            runpy.run_path(str(TOOLS / name), run_name='__main__')
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        assert code == status, captured
-        return captured.out + captured.err
-
-    return call
+@pytest.fixture(name='run')
+def _run(run_tool):
+    return run_tool
 
 
 def test_a_gallery_of_one_image(run, image_folder, tmp_path):
