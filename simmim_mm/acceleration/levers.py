@@ -56,5 +56,7 @@ LEVERS: dict[str, Lever] = {
         devices=('cuda',),
     ),
     'cells': Lever('cells', exact=True, presets=ALWAYS, devices=('cuda',)),
+    # After 'cells', which changes the same class.
+    'prefetch': Lever('prefetch', exact=True, presets=ALWAYS, devices=('cuda',)),
     'allocator': Lever('allocator', exact=True, presets=ALWAYS, devices=('cpu',)),
 }
