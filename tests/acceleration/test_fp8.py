@@ -19,10 +19,10 @@ from simmim_mm.acceleration.fp8 import RECIPES, convert, device_refusal
 from simmim_mm.engine.sharding import FullyShardedDataParallel
 from simmim_mm.registry import MODELS
 
-pytest.importorskip('torchao')
-
 E4M3, E5M2 = torch.float8_e4m3fn, torch.float8_e5m2
 ENCODERS = ['SwinTransformer', 'SwinTransformerV2', 'VisionTransformer', 'BEiTViT', 'ConvNeXt', 'HiViT', 'PCPVT']
+
+NO_FP8 = device_refusal(torch.device('cuda')) if torch.cuda.is_available() else 'there is no GPU'
 
 
 def rounded(x: torch.Tensor, dtype: torch.dtype, dim: int | None = None) -> torch.Tensor:
@@ -52,7 +52,7 @@ def by_hand(recipe, x, weight, gradient):
     return out, rounded(gradient, E4M3, 1) @ w8, gradient.double().t() @ x.double()
 
 
-def one_layer(recipe: str, linear: nn.Linear) -> nn.Linear:
+def one_layer(recipe: str, linear: nn.Linear, emulate: bool = True) -> nn.Linear:
     """A linear layer, as the lever changes those of a ViT's block."""
 
     class TransformerEncoderLayer(nn.Module):
@@ -60,7 +60,7 @@ def one_layer(recipe: str, linear: nn.Linear) -> nn.Linear:
             super().__init__()
             self.linear = linear
 
-    assert convert(nn.Sequential(TransformerEncoderLayer()), recipe, emulate=True).startswith('1 of 1')
+    assert convert(nn.Sequential(TransformerEncoderLayer()), recipe, emulate).startswith('1 of 1')
     return linear
 
 
@@ -92,6 +92,22 @@ def test_a_layer_is_the_one_by_hand(recipe, shape, dtype):
     plain = F.linear(x, linear.weight, linear.bias)
     error = ((out - plain).norm() / plain.norm()).item()
     assert 0.005 < error < 0.1  # 3 bits of mantissa: it is FP8 that is computed
+
+
+@pytest.mark.skipif(NO_FP8 is not None, reason=str(NO_FP8))
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_the_hardware_multiplies_as_the_emulation(recipe):
+    """Output and gradients, to the rounding of bf16."""
+    results = []
+    for emulate in (True, False):
+        torch.manual_seed(0)
+        linear = one_layer(recipe, nn.Linear(256, 128), emulate).cuda()
+        x = torch.randn(3, 37, 256, device='cuda').requires_grad_()
+        with torch.autocast('cuda', torch.bfloat16):
+            out = linear(x)
+        results.append((out, *torch.autograd.grad(out.float().square().sum(), [x, *linear.parameters()])))
+    for emulated, found in zip(*results, strict=True):
+        assert (found - emulated).float().norm() < 0.02 * emulated.float().norm()
 
 
 def test_evaluation_is_plain():

@@ -83,3 +83,21 @@ def test_where_it_does_not_apply():
     assert accelerate(model, 'off', prefetch=True)['prefetch'].endswith('no streams for devices of type mps')
     other = torch.nn.Linear(2, 2)
     assert accelerate(other, 'off', prefetch=True)['prefetch'].startswith('does not apply: the model has no')
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu():
+    """Batches of pinned memory that are dropped at once, amid products that keep the device busy."""
+    plain = build_model()
+    model = copy.deepcopy(plain).cuda()
+    accelerate(model, 'off', prefetch=True, cells=True)
+    busy, sums = torch.randn(4096, 4096, device='cuda'), []
+    for number in range(50):
+        data = {key: value.pin_memory() if key != 'img_path' else value for key, value in batch(number).items()}
+        found = model.data_preprocessor(data, training=True)
+        del data
+        torch.mm(busy, busy)
+        sums.append(found['inputs'].double().sum())
+        del found
+    expected = [plain.data_preprocessor(batch(number), training=True)['inputs'].double().sum() for number in range(50)]
+    torch.testing.assert_close(torch.stack(sums).cpu(), torch.stack(expected), rtol=1e-5, atol=1e-2)
