@@ -44,6 +44,7 @@ EXTRAS = {
     'hf': ['transformers>=4.40,<5'],  # 5 breaks the import of mmpretrain
     'jpeg': ['simplejpeg>=1.8'],
     'shards': ['webdataset>=1.0'],
+    'fp8': ['torchao>=0.14'],
     'dev': ['ruff', 'mypy', 'codespell'],
 }
 EXTRAS['test'] = [
@@ -62,6 +63,7 @@ EXTRAS['test'] = [
     *EXTRAS['hf'],
     *EXTRAS['jpeg'],
     *EXTRAS['shards'],
+    *EXTRAS['fp8'],
 ]
 EXTRAS['all'] = sorted({requirement for extra in EXTRAS.values() for requirement in extra})
 

@@ -40,6 +40,9 @@ LEVERS: dict[str, Lever] = {
         'attention', exact=True, values=('auto', 'sdpa', 'matmul', 'triton'), presets={'exact': 'auto', 'max': 'auto'}
     ),
     'merging': Lever('merging', exact=True, presets=ALWAYS),
+    # Changes numbers. Before what computes linear layers itself, which leaves alone those that it changed. Not measured
+    # on a GPU yet.
+    'fp8': Lever('fp8', exact=False, values=None),
     'mlp': Lever('mlp', exact=True, presets=ALWAYS),
     'norms': Lever('norms', exact=True, presets=ALWAYS),
     'channels_last': Lever('channels_last', exact=True, presets=ALWAYS, devices=('cuda',)),
@@ -56,5 +59,7 @@ LEVERS: dict[str, Lever] = {
         devices=('cuda',),
     ),
     'cells': Lever('cells', exact=True, presets=ALWAYS, devices=('cuda',)),
+    # After 'cells', which changes the same class.
+    'prefetch': Lever('prefetch', exact=True, presets=ALWAYS, devices=('cuda',)),
     'allocator': Lever('allocator', exact=True, presets=ALWAYS, devices=('cpu',)),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn import Linear as MMCVLinear
 from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones.convnext import ConvNeXtBlock
 from torch import Tensor, nn
@@ -86,11 +87,22 @@ class LeanConvNeXtBlock(ConvNeXtBlock):
 def _fits(module: Any) -> bool:
     if isinstance(module, FFN):
         dropouts = [layer.p for layer in module.modules() if type(layer) is nn.Dropout]
-        return module.num_fcs == 2 and type(module.layers[0][1]) is nn.GELU and not any(dropouts)
-    return module.linear_pw_conv and module.grn is None and type(module.act) is nn.GELU and not module.with_cp
+        two = module.num_fcs == 2 and type(module.layers[0][1]) is nn.GELU and not any(dropouts)
+        return two and _is_plain(module.layers[1])
+    plain = module.linear_pw_conv and module.grn is None and not module.with_cp
+    return plain and type(module.act) is nn.GELU and _is_plain(module.pointwise_conv2)
+
+
+def _is_plain(linear: nn.Module) -> bool:
+    """Whether a layer computes nothing but a linear layer, which the lever ``fp8`` changes."""
+    return type(linear) in (nn.Linear, MMCVLinear)
 
 
 def apply(model: nn.Module, value: Any) -> str:
     """Changes the MLPs of Swin, ViT and ConvNeXt."""
     number = swap_classes(model, {FFN: LeanFFN, ConvNeXtBlock: LeanConvNeXtBlock}, _fits)
-    return f'{number} MLPs keep one wide map' if number else 'does not apply: no MLP with a GELU and no dropout'
+    return (
+        f'{number} MLPs keep one wide map'
+        if number
+        else 'does not apply: no MLP with a GELU, plain layers and no dropout'
+    )

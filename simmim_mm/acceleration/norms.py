@@ -140,5 +140,7 @@ def apply(model: nn.Module, value: Any) -> str:
                 norm.__class__, linear.__class__ = NORMS[type(norm)], LINEARS[type(linear)]
                 number += 1
     return (
-        f'{number} norms before linear layers' if number else 'does not apply: no norm that only a linear layer reads'
+        f'{number} norms before linear layers'
+        if number
+        else 'does not apply: no norm that only a plain linear layer reads'
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
 from simmim_mm.acceleration import LEVERS, check_acceleration
+from simmim_mm.acceleration.fp8 import device_refusal
 from simmim_mm.benchmark.candidates import OwnCandidate, Setup
 from simmim_mm.benchmark.loader import Batches, Samples
 from simmim_mm.benchmark.photographs import write_jpegs
@@ -25,14 +27,17 @@ from simmim_mm.environment import num_cores
 from simmim_mm.tables import table
 
 COMPILED = 'ours, compiled'
+FP8 = 'ours, compiled, FP8'
 
 
 def makers_of(setup: Setup, against: Sequence[str]) -> dict[str, Maker]:
-    """Ours, ours compiled where there is such a lever, and those of others."""
+    """Ours, ours compiled where there is such a lever, in FP8 where the device has it, and those of others."""
     makers: dict[str, Maker] = {'ours': 'ours'}
     if 'compile' in LEVERS:
         settings = {**check_acceleration(setup.cfg.get('acceleration')), 'compile': True}
         makers[COMPILED] = functools.partial(OwnCandidate, name=COMPILED, acceleration=settings)
+        if importlib.util.find_spec('torchao') is not None and device_refusal(torch.device(setup.plan.device)) is None:
+            makers[FP8] = functools.partial(OwnCandidate, name=FP8, acceleration={**settings, 'fp8': True})
     return {**makers, **{name: name for name in against}}
 
 

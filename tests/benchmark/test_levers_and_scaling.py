@@ -1,13 +1,14 @@
 """Variants of levers, exponents of power laws, and the tables of a GPU with a CPU in its place."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from simmim_mm.acceleration import LEVERS
 from simmim_mm.benchmark import command
-from simmim_mm.benchmark.gpu import gpu_table, measure_gpu
+from simmim_mm.benchmark.gpu import gpu_table, makers_of, measure_gpu
 from simmim_mm.benchmark.levers import default_values, levers_table, variants
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.scaling import measure_scaling, plot_scaling, scaling_table, slope
@@ -92,6 +93,18 @@ def test_the_tables_of_a_gpu_on_a_cpu(tiny_config):
     text = gpu_table(results)
     assert '## Batch 2' in text
     assert 'From JPEG files' in text
+
+
+def test_fp8_is_measured_where_the_device_has_it(monkeypatch):
+    """On a CPU it is not."""
+    plan = Plan('swin_tiny')
+    setup = SimpleNamespace(plan=plan, cfg={'acceleration': {'preset': 'exact'}})
+    assert list(makers_of(setup, ['mmpretrain'])) == ['ours', 'ours, compiled', 'mmpretrain']
+    monkeypatch.setattr('simmim_mm.benchmark.gpu.device_refusal', lambda device: None)
+    makers = makers_of(setup, [])
+    assert list(makers) == ['ours', 'ours, compiled', 'ours, compiled, FP8']
+    assert makers['ours, compiled, FP8'].keywords['acceleration'] == {'preset': 'exact', 'compile': True, 'fp8': True}
+    assert default_values(['fp8'], 'cuda') == {'fp8': True}
 
 
 def test_batches_that_do_not_fit(tiny_config, monkeypatch):
