@@ -159,6 +159,6 @@ def _place_of(row: int, begin: int, kept: Undecoded, results: dict) -> Place:
         *part.header[:2],
         *part.box,
         *part.size,
-        part.orientation if part.orientation in range(1, 9) else 1,
+        part.orientation if part.orientation and part.orientation in range(1, 9) else 1,
         int(results.get('flip', False)),
     )

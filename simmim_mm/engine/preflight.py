@@ -74,7 +74,7 @@ def _check_decoding(runner: Runner, model: SimMIM) -> None:
         setting = f"decode='device' of the data set in {name}"
         if not hasattr(dataset, '__getitems__'):
             raise ValueError(
-                f"{setting} needs whole batches, and {type(dataset).__name__} takes single images from it; name all "
+                f'{setting} needs whole batches, and {type(dataset).__name__} takes single images from it; name all '
                 "images with one list_file or pattern of UnlabelledImages, or use decode='worker'"
             )
         if not isinstance(model.data_preprocessor, MaskedImagePreprocessor):
@@ -86,7 +86,7 @@ def _check_decoding(runner: Runner, model: SimMIM) -> None:
         check_device(device)
         if device.type == 'cpu':
             print_log(
-                f"{setting}: the model is on the CPU, so the main process decodes what workers could; use "
+                f'{setting}: the model is on the CPU, so the main process decodes what workers could; use '
                 "decode='worker' here",
                 logger='current',
                 level=logging.WARNING,

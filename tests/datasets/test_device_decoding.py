@@ -158,7 +158,9 @@ def test_from_shards(folder, tmp_path):
     """A file is a part of a larger one."""
     pytest.importorskip('webdataset')
     pack_shards(folder, str(tmp_path / 'shards'))
-    one, other = (ShardedImages(str(tmp_path / 'shards'), pipeline=PIPELINE, decode=each) for each in ('device', 'worker'))
+    one, other = (
+        ShardedImages(str(tmp_path / 'shards'), pipeline=PIPELINE, decode=each) for each in ('device', 'worker')
+    )
     batch, expected = _batch(one), _batch(other)
     assert len(batch['inputs'].places) == 10
     assert _off(decoding.decode_images(batch['inputs'], CPU), expected['inputs']).mean() < 2
@@ -198,10 +200,10 @@ def test_what_is_left_to_the_device(photographs):
         header = jpeg.read_header(data)
         return header is not None and is_for_device(data, header)
 
-    for options in (dict(), dict(subsampling=0), dict(subsampling=1), dict(progressive=True), dict(exif=b'Exif\0\0')):
+    for options in ({}, dict(subsampling=0), dict(subsampling=1), dict(progressive=True), dict(exif=b'Exif\0\0')):
         assert is_left(_saved(image, **options))
     blank = Image.new('RGB', (3000, 2000), (10, 200, 30))
-    for options in (dict(), dict(subsampling=0), dict(progressive=True), dict(restart_marker_rows=1)):
+    for options in ({}, dict(subsampling=0), dict(progressive=True), dict(restart_marker_rows=1)):
         assert not is_left(_saved(blank, **options))
     odd_sampling = plain.replace(b'\x01\x22\x00\x02\x11\x01', b'\x01\x22\x00\x02\x12\x01')
     assert odd_sampling != plain

@@ -43,7 +43,9 @@ def run(tmp_path, photographs):
     folder.mkdir()
     for number in range(8):
         image = Image.fromarray(photographs[('coffee', 'rocket')[number % 2]])
-        image.crop((10 * number, 0, 10 * number + 300, 240)).resize((200, 160)).save(folder / f'{number}.jpg')
+        image.crop((10 * number, 0, 10 * number + 300, 240)).resize((200, 160)).save(
+            folder / f'{number}.jpg', quality=95
+        )
 
     def start(decode='device', *hooks, change=None, iters=4):
         def prepare(cfg):

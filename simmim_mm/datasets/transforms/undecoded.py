@@ -32,8 +32,8 @@ APP14 = 0xEE
 # 4:1:0, those that nvJPEG documents.
 SAMPLINGS = (0x11, 0x21, 0x22, 0x12, 0x41, 0x42)
 RGB_NAMES = b'RGB'
-# The blocks of a blank image take 14 bits or less for 64 pixels (T.81, annex K), which is 0.22 a pixel. Files below twice
-# that are decoded by the worker, which then knows whether they are blank; photographs take one or two.
+# A blank image takes 14 bits or less for each block of 64 pixels (T.81, annex K), which is 0.22 a pixel. Files below
+# twice that are decoded by the worker, which then knows whether they are blank; photographs take one or two.
 LEAST_BITS_A_PIXEL = 0.5
 # Of the scans of a progressive file, for their own headers.
 SCAN_HEADERS = 4096
@@ -146,5 +146,5 @@ def check_undecoded(transforms: Sequence[Any], owner: str) -> None:
                 f'{setting} leaves the pipeline without pixels, and {type(step).__name__} may look at them; use '
                 f"decode='worker', or set reads_image = False in {type(step).__name__} if it does not"
             )
-    if names.count('RandomFlip') > 1:
-        raise ValueError(f"{setting} takes one RandomFlip, and the pipeline has {names.count('RandomFlip')}; delete one")
+    if (num_flips := names.count('RandomFlip')) > 1:
+        raise ValueError(f'{setting} takes one RandomFlip, and the pipeline has {num_flips}; delete the others')
