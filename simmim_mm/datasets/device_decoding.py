@@ -124,7 +124,7 @@ def decode_images(batch: EncodedImages, device: torch.device) -> Tensor:
         images = torch.empty((len(batch), 3, *batch.image_hw), dtype=torch.uint8, device=device)
         if len(batch.ready):
             images[torch.tensor(batch.ready_rows, device=device)] = batch.ready.to(device, non_blocking=True)
-        for chunk in chunks_of(places):
+        for chunk in chunks_of(places, MOST_PIXELS):
             wait()
             for place, whole in zip(chunk, _decode_each(batch, chunk, decode, failures), strict=True):
                 if whole is not None:
@@ -158,7 +158,7 @@ def _stream_of(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def chunks_of(places: Sequence[Place], most_pixels: int = MOST_PIXELS) -> Iterator[list[Place]]:
+def chunks_of(places: Sequence[Place], most_pixels: int) -> Iterator[list[Place]]:
     """Files that are decoded in one call.
 
     Args:

@@ -231,7 +231,30 @@ def test_chunks_hold_all_files_in_order():
         pixels = [place.stored_height * place.stored_width for place in [*chunk, *following[:1]]]
         assert len(chunk) == 1 or sum(pixels[: len(chunk)]) <= 1000
         assert not following or sum(pixels) > 1000
-    assert list(decoding.chunks_of([])) == []
+    assert list(decoding.chunks_of([], 1000)) == []
+
+
+def test_chunks_change_nothing(folder, monkeypatch):
+    """All files in one call, or two in each."""
+    batch = _batch(_set(folder))['inputs']
+    expected = decoding.decode_images(batch, CPU)
+    monkeypatch.setattr(decoding, 'MOST_PIXELS', 2 * 300 * 220)
+    assert torch.equal(decoding.decode_images(batch, CPU), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+def test_on_a_gpu(folder, monkeypatch):
+    """Within 2 of 255 of the host; the same with many small calls while the device is busy otherwise."""
+    device = torch.device('cuda', 0)
+    decoding.check_device(device)
+    batch = _batch(_set(folder))['inputs'].pin_memory()
+    images = decoding.decode_images(batch, device)
+    assert _off(images.cpu(), decoding.decode_images(batch, CPU)).mean() < 2
+    monkeypatch.setattr(decoding, 'MOST_PIXELS', 1)
+    matrix = torch.rand(4096, 4096, device=device)
+    for _ in range(20):
+        matrix = torch.softmax(matrix @ matrix, -1)
+        assert torch.equal(decoding.decode_images(batch, device), images)
 
 
 @pytest.fixture
