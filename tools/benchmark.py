@@ -10,7 +10,7 @@ KINDS = {
     'memory': 'peak memory of a training step',
     'levers': 'each lever of the acceleration, alone and on top of those before it',
     'loader': 'from JPEG files to a batch',
-    'decode': 'whole decoding against decoding as large as the crop needs',
+    'decode': 'whole decoding against decoding as large as the crop needs, and against none in workers',
     'scaling': 'step time and memory against image area, batch and model size',
     'guards': 'iterations of a run with and without the hooks that watch it',
     'gpu': 'all tables of a CUDA device in one call',

@@ -18,16 +18,19 @@ from simmim_mm.acceleration.fp8 import device_refusal
 from simmim_mm.benchmark.candidates import OwnCandidate, Setup
 from simmim_mm.benchmark.loader import Batches, Samples
 from simmim_mm.benchmark.photographs import write_jpegs
-from simmim_mm.benchmark.pipelines import pipelines_of
+from simmim_mm.benchmark.pipelines import Pipeline, own_pipeline, pipelines_of
 from simmim_mm.benchmark.plan import Plan
 from simmim_mm.benchmark.seats import LocalSeat, Maker
 from simmim_mm.benchmark.step import measure_seats, spread, step_table
 from simmim_mm.benchmark.timing import Turn, interleave, median, ratios, take_turn
+from simmim_mm.datasets.device_decoding import check_device
 from simmim_mm.environment import num_cores
 from simmim_mm.tables import table
 
 COMPILED = 'ours, compiled'
 FP8 = 'ours, compiled, FP8'
+# The step of ours, whose preprocessor decodes the files.
+DECODED = 'ours, decoded on the device'
 
 
 def makers_of(setup: Setup, against: Sequence[str]) -> dict[str, Maker]:
@@ -93,11 +96,11 @@ def _from_files(
     """Steps with the loader of each: workers, collating, copying and all."""
     workers = max(1, num_cores() - 1) if plan.device == 'cuda' else 1
     with tempfile.TemporaryDirectory() as folder:
-        pipelines = pipelines_of(write_jpegs(folder, jpeg_size, 64), side)
+        ways = _ways(write_jpegs(folder, jpeg_size, 64), seats, side, plan.device)
         loaders: dict[str, Iterator[Any]] = {}
-        for name in seats:
+        for name, (_, pipeline) in ways.items():
             others = name == 'mmpretrain'
-            data = Samples(pipelines['mmpretrain'], None) if others else Batches(pipelines['ours'])
+            data = Samples(pipeline, None) if others else Batches(pipeline)
             number = (rounds + 1) * repeats
             order = [list(range(i * plan.batch_size, (i + 1) * plan.batch_size)) for i in range(number)]
             loaders[name] = iter(
@@ -112,11 +115,11 @@ def _from_files(
             )
 
         def turn(name: str) -> Turn:
-            candidate: Any = seats[name].candidate
+            candidate: Any = ways[name][0].candidate
             work = lambda: candidate.model.train_step(next(loaders[name]), candidate.optim_wrapper)  # noqa: E731
             return take_turn(work, repeats, plan.device)
 
-        turns = interleave({name: functools.partial(turn, name) for name in seats}, rounds)
+        turns = interleave({name: functools.partial(turn, name) for name in ways}, rounds)
     relative = ratios(turns, 'ours')
     return [
         {
@@ -126,8 +129,21 @@ def _from_files(
             'wall_ratio': relative[name][0]._asdict(),
             'workers': workers,
         }
-        for name in seats
+        for name in ways
     ]
+
+
+def _ways(
+    files: Sequence[str], seats: Mapping[str, LocalSeat], side: int, device: str
+) -> dict[str, tuple[LocalSeat, Pipeline]]:
+    """Who steps, and from which loader; on the device too where it decodes."""
+    pipelines = pipelines_of(files, side)
+    ways = {name: (seat, pipelines['mmpretrain' if name == 'mmpretrain' else 'ours']) for name, seat in seats.items()}
+    try:
+        check_device(torch.device(device))
+    except ValueError:  # a torchvision without the decoder, which says so where it is asked for
+        return ways
+    return {**ways, DECODED: (seats['ours'], own_pipeline(str(Path(files[0]).parent), side, decode='device'))}
 
 
 def _profile(seat: LocalSeat, device: str, steps: int = 3, rows: int = 25) -> dict[str, Any]:

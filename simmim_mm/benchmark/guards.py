@@ -75,7 +75,8 @@ def measure_guards(plan: Plan, rounds: int = 5, repeats: int = 10) -> dict[str, 
         repeats: Iterations a turn, without waiting for the device between.
 
     Returns:
-        ``rows`` for ``off``, ``off, again`` and ``on``, the names of the ``hooks`` that make the difference, and the plan.
+        ``rows`` for ``off``, ``off, again`` and ``on``, the names of the ``hooks`` that make the difference, and the
+        plan.
 
     Raises:
         ValueError: If a setting is out of range, or the config does not read images from a folder.

@@ -57,6 +57,7 @@ def measure_loader(
         own, host = pipelines['ours'], pipelines['mmpretrain']
         candidates = {
             'ours': Batches(own),
+            'ours, files left to the device': Batches(own_pipeline(f'{folder}/small', decode='device')),
             'mmpretrain, pseudo_collate': Samples(host, host.collate),
             'mmpretrain, default_collate': Samples(host, None),
             'authors': Samples(pipelines['authors'], None),

@@ -31,17 +31,19 @@ class Pipeline(NamedTuple):
     sample: Callable[[int], Any]
 
 
-def own_pipeline(folder: str, size: int = 192, fast: bool = True) -> Pipeline:
+def own_pipeline(folder: str, size: int = 192, fast: bool = True, decode: str = 'worker') -> Pipeline:
     """Ours: whole batches are written into one tensor (``__getitems__``).
 
     Args:
         folder: Of the files.
         size: Side of the crop.
         fast: Whether large files are decoded no larger than the crop needs.
+        decode: ``'device'`` for batches of files that are still to be decoded.
     """
     data = UnlabelledImages(
         folder,
         fast=fast,
+        decode=decode,
         pipeline=[
             dict(type='simmim_mm.LoadImage', grey='repeat', channels=3),
             dict(type='simmim_mm.RandomResizedCrop', size=size, scale=(0.67, 1.0)),

@@ -58,7 +58,7 @@ class Rows(Sequence):
             or any(mask.shape != rows[key].shape[1:] for key, mask in masks.items())
         ):
             self._refuse(results)
-        channels_first(image, rows['inputs'][number])
+        self._write(number, image, results)
         for key, mask in masks.items():
             rows[key][number] = mask
         self.paths.append(results.get('img_path', ''))
@@ -66,10 +66,16 @@ class Rows(Sequence):
     def _allocate(self, image: np.ndarray, masks: dict[str, np.ndarray]) -> None:
         height, width, channels = self._image_shape = image.shape
         dtype = torch.uint8 if image.dtype == np.uint8 else torch.float32
-        self.tensors['inputs'] = _shared((self.num, channels, height, width), dtype)
+        self.tensors['inputs'] = self._place_for_images((self.num, channels, height, width), dtype)
         for key, mask in masks.items():
-            self.tensors[key] = _shared((self.num, *mask.shape), torch.bool)
+            self.tensors[key] = shared((self.num, *mask.shape), torch.bool)
         self._rows = {key: tensor.numpy() for key, tensor in self.tensors.items()}
+
+    def _place_for_images(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        return shared(shape, dtype)
+
+    def _write(self, number: int, image: np.ndarray, results: dict) -> None:
+        channels_first(image, self._rows['inputs'][number])
 
     def as_batch(self) -> dict[str, Any]:
         """The whole batch, as ``stack_samples`` returns it."""
@@ -79,8 +85,9 @@ class Rows(Sequence):
         from simmim_mm.datasets.collate import check_alike
 
         other = PackMaskedImage().transform(results)
-        check_alike([self[0], other])
-        missing = ' and '.join(sorted(self[0].keys() ^ other.keys()))
+        first = Rows.__getitem__(self, 0)
+        check_alike([first, other])
+        missing = ' and '.join(sorted(first.keys() ^ other.keys()))
         raise ValueError(f'{missing} is drawn for some samples of one batch and not for others; draw it for all')
 
     def __len__(self) -> int:
@@ -93,7 +100,7 @@ class Rows(Sequence):
         return {**{key: tensor[number] for key, tensor in self.tensors.items()}, 'img_path': path}
 
 
-def _shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+def shared(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """An empty tensor; in a worker of the loader, in shared memory, where PyTorch's own collate function puts it."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=dtype)

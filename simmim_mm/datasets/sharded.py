@@ -39,6 +39,7 @@ class ShardedImages(UnlabelledImages):
         unfit: What becomes of sound files that the settings do not fit, ``'stop'`` or ``'skip'``.
         fast: Whether JPEG files are decoded and cropped in one step.
         rough: Whether values decoded so may be off by about 1 of 255.
+        decode: Where JPEG files are decoded, ``'worker'`` or ``'device'``.
         **kwargs: ``split``, ``held_out`` and ``fixed`` (a name is then that of the shard and the file in it);
             ``indices``, ``lazy_init``, ``test_mode``, ``metainfo`` of MMEngine's ``BaseDataset``.
 
@@ -62,6 +63,7 @@ class ShardedImages(UnlabelledImages):
         unfit: str = 'stop',
         fast: bool = True,
         rough: bool = False,
+        decode: str = 'worker',
         **kwargs: Any,
     ) -> None:
         self.shards = check_text(shards, 'shards', 'ShardedImages')
@@ -80,6 +82,7 @@ class ShardedImages(UnlabelledImages):
             unfit=unfit,
             fast=fast,
             rough=rough,
+            decode=decode,
             serialize_data=False,  # the index is as small
             **kwargs,
         )

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from simmim_mm.datasets import file_states, unused_files
+from simmim_mm.datasets.encoded import EncodedRows
 from simmim_mm.datasets.file_names import check_split, relative_name, rows_of_part
 from simmim_mm.datasets.file_states import FileStates
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
@@ -23,6 +24,7 @@ from simmim_mm.datasets.transforms.checks import check_pipeline
 from simmim_mm.datasets.transforms.fused import Steps, plan
 from simmim_mm.datasets.transforms.jpeg import simplejpeg
 from simmim_mm.datasets.transforms.stored import ImageSettingError, UnreadableImageError, printable
+from simmim_mm.datasets.transforms.undecoded import LoadUndecoded, check_undecoded
 from simmim_mm.options import check_flag, check_text
 from simmim_mm.registry import DATASETS
 
@@ -60,6 +62,10 @@ class UnlabelledImages(BaseDataset):
             masks are the same without.
         rough: Whether values decoded in this way may be off by about 1 of 255, which saves a sixth of the decoder's
             time; needs the package simplejpeg.
+        decode: ``'worker'``; or ``'device'``, where workers read JPEG files and draw boxes, flips and masks, and the
+            data preprocessor decodes the files of a batch on its device, with torchvision
+            (:mod:`~simmim_mm.datasets.device_decoding`). Single samples, which tools and pictures take, are decoded at
+            once.
         split: ``'train'`` or ``'held_out'`` for one of two parts that have no file in common and together all. Which
             part a file is in follows from its path below ``data_root`` alone
             (:mod:`simmim_mm.datasets.file_names`). None for all files.
@@ -72,8 +78,8 @@ class UnlabelledImages(BaseDataset):
 
     Raises:
         FileNotFoundError: If the folder or list file is missing.
-        ValueError: If no image was found, an option is out of range, the pipeline's masks cannot fit its crops, or
-            ``rough`` lacks its package.
+        ValueError: If no image was found, an option is out of range, the pipeline's masks cannot fit its crops,
+            ``rough`` lacks its package, or the pipeline needs the pixels that ``decode='device'`` leaves out.
 
     Attributes:
         unreadable_log: A text file that gets a line for each skipped file; None for none.
@@ -93,6 +99,7 @@ class UnlabelledImages(BaseDataset):
         unfit: str = 'stop',
         fast: bool = True,
         rough: bool = False,
+        decode: str = 'worker',
         split: str | None = None,
         held_out: float | None = None,
         fixed: bool = False,
@@ -122,15 +129,25 @@ class UnlabelledImages(BaseDataset):
                 f'rough=True of {type(self).__name__} needs fast=True and the package simplejpeg: pip install '
                 'simplejpeg, or leave rough out'
             )
+        if decode not in ('worker', 'device'):
+            raise ValueError(f"decode={decode!r} of {type(self).__name__} is unknown; use 'worker' or 'device'")
+        if decode == 'device' and (rough or not fast):
+            raise ValueError(
+                f"decode='device' of {type(self).__name__} leaves decoding to the device, and rough and fast are about "
+                "that of workers; leave them out, or use decode='worker'"
+            )
+        self.decode = decode
         check_split(split, held_out, type(self).__name__)
         self.split, self.held_out = split, held_out
         self.fixed = check_flag(fixed, 'fixed', type(self).__name__)
-        self._planned: tuple[tuple[Callable, ...], Steps] | None = None
+        self._planned: dict[bool, tuple[tuple[Callable, ...], Steps]] = {}
         self._states = FileStates(0)
         self._num_warnings = 0
         self.unreadable_log: str | None = None
         super().__init__(ann_file='', data_root=data_root, data_prefix={}, pipeline=list(pipeline), **kwargs)
         check_pipeline(self.pipeline.transforms)
+        if decode == 'device':
+            check_undecoded(self.pipeline.transforms, type(self).__name__)
 
     def load_data_list(self) -> list[dict]:
         """Finds the files. Called once by ``full_init``."""
@@ -184,24 +201,29 @@ class UnlabelledImages(BaseDataset):
 
         Returns:
             Where the pipeline ends with ``PackMaskedImage``, the rows of one batch, which ``stack_samples`` takes as it
-            is; otherwise a list.
+            is, with ``decode='device'`` undecoded; otherwise a list.
         """
-        steps = self._steps()
+        undecoded = self.decode == 'device'
+        steps = self._steps(undecoded)
         if steps.pack is None:
             return [self[index] for index in indices]
-        rows = Rows(len(indices))
+        rows = EncodedRows(len(indices), self.unreadable_log) if undecoded else Rows(len(indices))
         for index in indices:
             rows.append(self._make(index, steps))
         return rows
 
-    def _steps(self) -> Steps:
+    def _steps(self, undecoded: bool = False) -> Steps:
         """The pipeline as it is run, which follows when a user changes the list of transforms."""
         transforms = tuple(self.pipeline.transforms)
-        if self._planned is None or self._planned[0] != transforms:
-            self._planned = transforms, plan(transforms, self.fast, self.rough, self._met_blank)
+        if undecoded not in self._planned or self._planned[undecoded][0] != transforms:
+            if undecoded:
+                check_undecoded(transforms, type(self).__name__)
+            first_step = LoadUndecoded if undecoded else None
+            steps = plan(transforms, self.fast, self.rough, self._met_blank, first_step)
+            self._planned[undecoded] = transforms, steps
             if get_worker_info() is not None:
                 cv2.setNumThreads(0)  # as many threads as cores in each worker would only get in each other's way
-        return self._planned[1]
+        return self._planned[undecoded][1]
 
     def _make(self, index: int, steps: Steps) -> Any:
         """One sample before it is packed, with another image in the place of an unreadable one."""

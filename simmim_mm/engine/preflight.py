@@ -10,11 +10,12 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from simmim_mm.datasets.device_decoding import check_device
 from simmim_mm.datasets.transforms import CenterCrop, RandomResizedCrop
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.hooks import SampleProgressHook, UnreadableImagesHook
 from simmim_mm.engine.newest import newest_checkpoint
-from simmim_mm.models import SimMIM
+from simmim_mm.models import MaskedImagePreprocessor, SimMIM
 
 
 def find_resumed(cfg: Config) -> None:
@@ -37,10 +38,14 @@ def prepare(runner: Runner) -> None:
 
     Args:
         runner: Before training.
+
+    Raises:
+        ValueError: If images are to be decoded on the device, and cannot.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not isinstance(model, SimMIM):
         return
+    _check_decoding(runner, model)
     for kind in (SampleProgressHook, UnreadableImagesHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
@@ -58,3 +63,31 @@ def prepare(runner: Runner) -> None:
                     logger='current',
                     level=logging.WARNING,
                 )
+
+
+def _check_decoding(runner: Runner, model: SimMIM) -> None:
+    """Looks at data sets with ``decode='device'`` as soon as the device is known."""
+    for name, loop in (('train_dataloader', runner.train_loop), ('val_dataloader', runner.val_loop)):
+        dataset = None if loop is None else loop.dataloader.dataset
+        if not any(getattr(base, 'decode', None) == 'device' for base in base_datasets(dataset)):
+            continue
+        setting = f"decode='device' of the data set in {name}"
+        if not hasattr(dataset, '__getitems__'):
+            raise ValueError(
+                f'{setting} needs whole batches, and {type(dataset).__name__} takes single images from it; name all '
+                "images with one list_file or pattern of UnlabelledImages, or use decode='worker'"
+            )
+        if not isinstance(model.data_preprocessor, MaskedImagePreprocessor):
+            raise ValueError(
+                f'{setting} is decoded by MaskedImagePreprocessor, and model.data_preprocessor is a '
+                f"{type(model.data_preprocessor).__name__}; change it, or use decode='worker'"
+            )
+        device = model.data_preprocessor.mean.device
+        check_device(device)
+        if device.type == 'cpu':
+            print_log(
+                f'{setting}: the model is on the CPU, so the main process decodes what workers could; use '
+                "decode='worker' here",
+                logger='current',
+                level=logging.WARNING,
+            )

@@ -9,6 +9,8 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
+from simmim_mm.datasets.device_decoding import decode_images
+from simmim_mm.datasets.encoded import EncodedImages
 from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.models.pixel_statistics import EIGHT_BIT, check_channels_number, check_range, statistics
 from simmim_mm.options import check_flag
@@ -73,7 +75,8 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         """Moves and normalises one batch.
 
         Args:
-            data: ``inputs``, ``mask``, ``other_mask`` and whatever else the loader collated.
+            data: ``inputs``, ``mask``, ``other_mask`` and whatever else the loader collated. ``inputs`` may be files
+                that are still to be decoded (``decode='device'`` of the data set).
             training: Unused; the host passes it.
 
         Returns:
@@ -82,6 +85,8 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         Raises:
             ValueError: If images or mask have another type or number of channels than announced.
         """
+        if isinstance(data['inputs'], EncodedImages):
+            data = {**data, 'inputs': decode_images(data['inputs'], self.mean.device)}
         inputs = data['inputs']
         self._check_images(inputs)
         for key in MASK_KEYS:

@@ -39,10 +39,11 @@ def test_measured_and_shown():
     results = measure_loader(sizes=[(240, 180)], rounds=1, batch_size=2, pixels=90_000)
     assert [row['name'] for row in results['sizes'][0]['rows']] == ['ours', 'mmpretrain', 'authors']
     assert results['sizes'][0]['rows'][0]['pixel_difference'] == 0
-    assert len(results['receiving']) == 4
+    assert len(results['receiving']) == 5
     assert '| 240x180 |' in loader_table(results)
     decoded = measure_decode(sizes=[(1600, 1200)], rounds=1, pixels=4_000_000)
     assert 0 < decoded['rows'][0]['pixel_difference'] < 2.5
+    assert decoded['rows'][0]['left']['images_per_s'] > decoded['rows'][0]['as_needed']['images_per_s']
     assert '| 1600x1200 |' in decode_table(decoded)
 
 

@@ -40,7 +40,11 @@ class Steps(NamedTuple):
 
 
 def plan(
-    transforms: Iterable[Callable], fuse: bool, rough: bool = False, met_blank: Callable[[dict], None] | None = None
+    transforms: Iterable[Callable],
+    fuse: bool,
+    rough: bool = False,
+    met_blank: Callable[[dict], None] | None = None,
+    first_step: type[LoadAndCrop] | None = None,
 ) -> Steps:
     """Looks at a pipeline.
 
@@ -49,6 +53,7 @@ def plan(
         fuse: Whether a ``LoadImage`` with a crop right behind it becomes one step.
         rough: See :class:`LoadAndCrop`, also for the next.
         met_blank: Called with a sample whose image is blank, right behind what loads it.
+        first_step: What that one step is; by default :class:`LoadAndCrop`.
 
     Returns:
         The steps to run. Only the classes themselves are known, not what is derived from them.
@@ -59,10 +64,26 @@ def plan(
         not type(step).__module__.startswith('simmim_mm.') or callable(getattr(step, 'score', None)) for step in steps
     )
     if fuse and len(steps) > 1 and type(steps[0]) is LoadImage and type(steps[1]) in (RandomResizedCrop, CenterCrop):
-        steps[:2] = [LoadAndCrop(steps[0], steps[1], rough, met_blank)]
+        steps[:2] = [(first_step or LoadAndCrop)(steps[0], steps[1], rough, met_blank)]
     elif met_blank is not None:
         steps.insert(sum(isinstance(step, LoadImage | LoadImageFromFile) for step in steps[:1]), BlankCheck(met_blank))
     return Steps(tuple(steps), pack, foreign)
+
+
+class Part(NamedTuple):
+    """The part of a JPEG file that a sample is made of.
+
+    Attributes:
+        header: Of the file.
+        box: (top, left, height, width), in pixels of the image as it is stored.
+        size: (height, width) that the box is brought to, before it is turned.
+        orientation: EXIF's, by which it is turned then.
+    """
+
+    header: jpeg.Header
+    box: tuple[int, int, int, int]
+    size: tuple[int, int]
+    orientation: int | None
 
 
 class LoadAndCrop:
@@ -112,20 +133,27 @@ class LoadAndCrop:
         before = rng.bit_generator.state
         box, size = self.crop.box_of(results, image_hw)
         stored_size = size[::-1] if orientation in SIDEWAYS else size
-        image = self._cut_out(data, header, stored_box(box, image_hw, orientation), stored_size)
+        part = Part(header, stored_box(box, image_hw, orientation), stored_size, orientation)
+        image = self._image_of(results, data, part)
         if image is None:
             rng.bit_generator.state = before
             return False
-        if self.check is not None and is_blank(image):
-            self.check(self.load.unpack({**results}, data))  # a blank crop may be of an image that is not
-        image = turn(image, orientation)
-        repeated = header.channels == 1 and self.load.channels == 3
-        results['img'] = np.repeat(image, 3, axis=-1) if repeated else image
+        results['img'] = image
         results['img_shape'] = size
         results['ori_shape'] = image_hw
-        results['grey_repeated'] = repeated
+        results['grey_repeated'] = header.channels == 1 and self.load.channels == 3
         results['stored_type'] = 'uint8'
         return True
+
+    def _image_of(self, results: dict, data: bytes, part: Part) -> np.ndarray | None:
+        """The image of a sample, (H, W, C) uint8; None if the file may be damaged."""
+        image = self._cut_out(data, part.header, part.box, part.size)
+        if image is None:
+            return None
+        if self.check is not None and is_blank(image):
+            self.check(self.load.unpack({**results}, data))  # a blank crop may be of an image that is not
+        image = turn(image, part.orientation)
+        return np.repeat(image, 3, axis=-1) if part.header.channels == 1 and self.load.channels == 3 else image
 
     def _is_asked_for(self, header: jpeg.Header) -> bool:
         if not self.load.limits.allows(header.height, header.width):

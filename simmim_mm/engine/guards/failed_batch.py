@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from simmim_mm.atomic import write_atomically
+from simmim_mm.datasets.device_decoding import decode_images
+from simmim_mm.datasets.encoded import EncodedImages
 from simmim_mm.engine.checkpoints import read_plain
 from simmim_mm.engine.guards.step_guard import Outcome
 
@@ -62,6 +64,7 @@ def save_failed_batch(runner: Runner, outcome: Outcome, write: bool) -> str | No
     if not write:
         return None
     rank, several = dist.get_rank(), dist.get_world_size() > 1
+    device = next(model.parameters()).device
     parts = [part for part in outcome.parts if not part.finite] or outcome.parts
     parts = [part for part in parts if part.batch is not None]
     content = {
@@ -69,12 +72,12 @@ def save_failed_batch(runner: Runner, outcome: Outcome, write: bool) -> str | No
         'meta': {'cfg': runner.cfg.pretty_text, 'iter': outcome.iteration, 'seed': runner.seed},
         KEY: {
             'iterations': [part.iteration for part in parts],
-            'batches': [_plain(part.batch) for part in parts],
+            'batches': [_plain(part.batch, device) for part in parts],
             'rank': rank,
             'seed': runner.seed or 0,
             'precision': getattr(runner.optim_wrapper, 'precision', 'fp32'),
             'loss_scale': outcome.loss_scale,
-            'device': next(model.parameters()).device.type,
+            'device': device.type,
         },
     }
     path = Path(runner.work_dir) / FOLDER / f'iter_{outcome.iteration + 1}{f"_rank_{rank}" if several else ""}.pth'
@@ -120,14 +123,16 @@ def read_failed_batch(path: str) -> dict[str, Any]:
     return loaded
 
 
-def _plain(value: Any) -> Any:
-    """A batch as tensors and plain data, on the CPU."""
+def _plain(value: Any, device: torch.device) -> Any:
+    """A batch as tensors and plain data, on the CPU; files are decoded as the run decoded them."""
+    if isinstance(value, EncodedImages):
+        value = decode_images(value, device)
     if isinstance(value, Tensor):
         return value.detach().cpu().clone()
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): _plain(each, device) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(each) for each in value]
+        return [_plain(each, device) for each in value]
     if value is None or isinstance(value, str | bytes | bool | int | float):
         return value
     raise ValueError(f'it holds objects of {type(value).__name__}, which a file of plain data cannot keep')
