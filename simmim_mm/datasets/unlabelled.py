@@ -255,14 +255,14 @@ class UnlabelledImages(BaseDataset):
         if self.blank == 'skip':
             raise error
         if self._states.set(results['sample_idx'], file_states.BLANK_USED):
-            self._list(error.path, kinds.BLANK_USED, error.reason)
+            self._list(error.file, kinds.BLANK_USED, error.reason)
 
     def _skip(self, position: int, error: UnreadableImageError) -> None:
         """Notes that a file is not used, and stops the run if there are too many."""
         states = self._states
         code = file_states.ABSENT if error.kind in kinds.PASSING else file_states.UNREADABLE
         if states.set(position, file_states.BLANK if error.kind == kinds.BLANK else code):
-            self._list(error.path, error.kind, error.reason)
+            self._list(error.file, error.kind, error.reason)
             self._num_warnings += 1
             if self._num_warnings <= MAX_WARNINGS:
                 more = '; of further ones there is no warning' if self._num_warnings == MAX_WARNINGS else ''
