@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
 from simmim_mm.datasets import file_states, unused_files
+from simmim_mm.datasets.fewer import warn_of_fewer
 from simmim_mm.datasets.file_names import check_split, relative_name, rows_of_part
 from simmim_mm.datasets.file_states import FileStates
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
@@ -161,6 +162,7 @@ class UnlabelledImages(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
+        warn_of_fewer(self._indices, len(self), type(self).__name__)
         self._states = FileStates(len(self))
 
     def __getitem__(self, index: int) -> Any:
