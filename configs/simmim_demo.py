@@ -2,7 +2,8 @@
 
 Run:      make demo
      or:  python tools/demo.py
-Data:     photographs that scikit-image ships, made by tools/demo.py in data/simmim_demo
+Data:     photographs that scikit-image ships; tools/demo.py makes them in data/simmim_demo, and so does
+          python tools/make_photographs.py
 Model:    a Swin of three small stages at 128 px, 16-pixel mask cells
 Result:   an error on held-out photographs about a quarter below that of their mean colour (measured here)
 

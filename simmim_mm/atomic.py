@@ -53,8 +53,8 @@ def damage_of(path: str | os.PathLike) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
-        return str(error)
-    except Exception as error:  # a damaged header, compressed data that ends early, a file that cannot be read
-        return f'a part cannot be read: {error}'
+    except OSError as error:
+        return f'it cannot be read: {error.strerror}'
+    except Exception:  # no list of parts at its end, a damaged header, compressed data that ends early
+        return f'it is cut off or overwritten ({os.path.getsize(path)} bytes are there)'
     return None if damaged is None else f'the checksum of {damaged} is wrong'

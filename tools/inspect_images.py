@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         default=['exact', 'blank'],
         metavar='FINDING',
         help='findings that keep a file out of the lists, of: exact near blank dark over-exposed low-detail small '
-        '(default: exact blank); what training cannot use is always left out',
+        '(default: exact blank); what training cannot use and no list can hold is always left out',
     )
     finding.add_argument(
         '--distance', type=whole_number(0), default=4, help='bits of 64 between near duplicates (default: %(default)s)'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from simmim_mm.data_quality.duplicates import exact_groups, near_groups
+from simmim_mm.data_quality.list_files import is_listable
 from simmim_mm.data_quality.records import ImageRecord
 from simmim_mm.options import is_number, is_whole
 
@@ -15,6 +16,7 @@ from simmim_mm.options import is_number, is_whole
 KINDS = {
     'unreadable': 'training skips them',
     'unfit': 'sound files that stop training, as the settings do not fit them',
+    'unlistable': 'have names that no list can hold; rename them',
     'exact': 'equal, byte for byte, to a file that is kept',
     'near': 'look like a picture that is kept',
     'blank': 'one colour',
@@ -23,8 +25,8 @@ KINDS = {
     'low-detail': 'blurred, or of smooth areas alone',
     'small': 'smaller than the crop, and enlarged for it',
 }
-# Those that no data set of training can use.
-UNUSABLE = ('unreadable', 'unfit')
+# Those that no list of files to train on can have.
+UNUSABLE = ('unreadable', 'unfit', 'unlistable')
 OPTIONAL = tuple(kind for kind in KINDS if kind not in UNUSABLE)
 
 
@@ -90,7 +92,7 @@ def unwanted_kinds(kinds: Iterable[str]) -> frozenset[str]:
         kinds: Those that a user names.
 
     Returns:
-        Those, what training cannot use, and with ``'near'`` also ``'exact'``.
+        Those, what no list to train on can have, and with ``'near'`` also ``'exact'``.
 
     Raises:
         ValueError: If one is not known.
@@ -134,9 +136,10 @@ def find(records: Sequence[ImageRecord], thresholds: Thresholds, unwanted: froze
 
 
 def _of_one(record: ImageRecord, limits: Thresholds) -> set[str]:
+    found = set() if is_listable(record.path) else {'unlistable'}
     if record.measures is None or record.shape is None:
-        return {'unfit' if record.stops_training else 'unreadable'}
-    measures, found = record.measures, set()
+        return found | {'unfit' if record.stops_training else 'unreadable'}
+    measures = record.measures
     if limits.crop is not None and (record.shape[0] < limits.crop[0] or record.shape[1] < limits.crop[1]):
         found.add('small')
     if measures.contrast <= limits.blank:

@@ -108,7 +108,8 @@ def inspect_images(source: Source, thresholds: Thresholds, leave_out: Iterable[s
     Args:
         source: The files.
         thresholds: From where on they have a finding. Without a crop, that of training counts.
-        leave_out: Kinds of findings that keep a file out of the clean list, beside those that training cannot use.
+        leave_out: Kinds of findings that keep a file out of the clean list, beside those that no list to train on
+            can have.
         num_workers: Processes that read; 0 for this one alone.
 
     Raises:

@@ -9,16 +9,31 @@ from simmim_mm.atomic import write_atomically
 
 
 def is_listable(path: str) -> bool:
-    """Whether a list of one path a line can hold a path: not one with a line break, or that is no text.
+    """Whether a list of one path a line can hold a path.
 
     Args:
         path: Relative to the data's folder.
     """
+    return not why_unlistable(path)
+
+
+def why_unlistable(path: str) -> str:
+    """Says why a list of one path a line cannot hold a path.
+
+    Args:
+        path: Relative to the data's folder.
+
+    Returns:
+        The reason; '' if a list can hold it.
+    """
     try:
         path.encode('utf-8')
     except UnicodeEncodeError:
-        return False
-    return '\n' not in path and '\r' not in path and path == path.rstrip()
+        return 'its name is no Unicode'
+    # More breaks than our own reader knows: lists are read by other programs too, with str.splitlines among others.
+    if len(f'{path}.'.splitlines()) > 1:
+        return 'its name has a line break'
+    return '' if path == path.rstrip() else 'its name ends with a space'
 
 
 def write_list(file: str | Path, paths: Sequence[str], heading: str) -> None:

@@ -13,6 +13,7 @@ from simmim_mm.atomic import write_atomically
 from simmim_mm.data_quality.examination import examine_files
 from simmim_mm.data_quality.findings import KINDS, UNUSABLE
 from simmim_mm.data_quality.inspection import Inspection
+from simmim_mm.data_quality.list_files import why_unlistable
 from simmim_mm.data_quality.page_style import STYLE
 from simmim_mm.data_quality.records import ImageRecord
 from simmim_mm.data_quality.summary import bits_apart, counts_of, formats_of, statistics_of
@@ -26,6 +27,7 @@ MAX_OF_GROUP = 8
 HEADINGS = {
     'unreadable': 'Unreadable',
     'unfit': 'Sound, but not for these settings',
+    'unlistable': 'Names that no list can hold',
     'exact': 'Equal files',
     'near': 'Near duplicates',
     'blank': 'Blank',
@@ -154,10 +156,17 @@ def _section(kind: str, heading: str, count: int, meaning: str, body: str) -> st
 
 def _reasons(inspection: Inspection, kind: str, most: int) -> str:
     records = [inspection.records[position] for position in inspection.findings.positions(kind)]
-    rows = ''.join(f'<tr><td class="file">{_text(r.path)}</td><td>{_text(r.refusal)}</td></tr>' for r in records[:most])
+    rows = ''.join(
+        f'<tr><td class="file">{_text(record.path)}</td><td>{_text(_reason(record, kind))}</td></tr>'
+        for record in records[:most]
+    )
     more = f'<p>and {len(records) - most} more, in findings.json</p>' if len(records) > most else ''
     head = '<tr><th scope="col">file</th><th scope="col">reason</th></tr>'
     return f'<div class="scroll"><table>{head}{rows}</table></div>{more}'
+
+
+def _reason(record: ImageRecord, kind: str) -> str:
+    return why_unlistable(record.path) if kind == 'unlistable' else record.refusal
 
 
 def _pictures(

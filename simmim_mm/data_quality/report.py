@@ -8,12 +8,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 from simmim_mm.data_quality.inspection import Inspection
-from simmim_mm.data_quality.list_files import is_listable, write_list
+from simmim_mm.data_quality.list_files import write_list
 from simmim_mm.data_quality.page import write_page
 from simmim_mm.data_quality.split import Split, SplitRule, class_counts, split
 from simmim_mm.data_quality.summary import findings_table, statistics_of, write_findings
 from simmim_mm.datasets.statistics import config_lines, report
+from simmim_mm.datasets.transforms.stored import printable
 from simmim_mm.tables import table
+
+# Most files that the summary names of one kind.
+MAX_NAMES = 5
 
 
 def make_folder(path: str) -> None:
@@ -43,7 +47,7 @@ def split_clean(inspection: Inspection, rule: SplitRule) -> Split:
     Raises:
         ValueError: If no file is clean, or one part would be empty.
     """
-    clean = [position for position in inspection.clean if is_listable(inspection.records[position].path)]
+    clean = inspection.clean
     if not clean:
         raise ValueError('no image is clean, so there is nothing to split; leave out fewer kinds with --leave-out')
     paths = [inspection.records[position].path for position in clean]
@@ -76,7 +80,7 @@ def write_results(
     """
     folder = Path(out)
     paths = [inspection.records[position].path for position in inspection.clean]
-    lists: dict[str, Sequence[str]] = {'clean': [path for path in paths if is_listable(path)]}
+    lists: dict[str, Sequence[str]] = {'clean': paths}
     if parts is not None:
         lists['train'] = parts.train
         if parts.held_out:
@@ -106,15 +110,11 @@ def summary(inspection: Inspection, parts: Split | None, rule: SplitRule | None)
     if others:
         found = ', '.join(f'{count} {ending}' for ending, count in others.most_common(5))
         lines.append(f'other files in the folder, which training does not look at: {found}')
-    unlistable = [
-        inspection.records[position].path
-        for position in inspection.clean
-        if not is_listable(inspection.records[position].path)
-    ]
+    unlistable = [inspection.records[position].path for position in inspection.findings.positions('unlistable')]
     if unlistable:
-        lines.append(
-            f'{len(unlistable)} files have names that no list can hold, such as {unlistable[0]!r}: rename them'
-        )
+        names = ', '.join(printable(path) for path in unlistable[:MAX_NAMES])
+        more = f' and {len(unlistable) - MAX_NAMES} more, in findings.json' if len(unlistable) > MAX_NAMES else ''
+        lines.append(f'names that no list can hold, with line breaks and the like escaped: {names}{more}')
     statistics = statistics_of(inspection.records[position] for position in inspection.clean)
     if statistics is not None:
         lines += ['', 'The clean list:', report(statistics), '', config_lines(statistics)]

@@ -12,6 +12,7 @@ from typing import Any
 from simmim_mm.atomic import write_atomically
 from simmim_mm.data_quality.findings import KINDS
 from simmim_mm.data_quality.inspection import Inspection
+from simmim_mm.data_quality.list_files import why_unlistable
 from simmim_mm.data_quality.records import ImageRecord
 from simmim_mm.datasets.moments import PixelMoments
 from simmim_mm.datasets.statistics import ImageStatistics
@@ -99,8 +100,8 @@ def write_findings(path: str | Path, inspection: Inspection, about: dict[str, An
     """Writes all findings as JSON.
 
     ``files`` has an entry for each file with a finding: its ``path``, ``findings``, ``reason`` (of those that are not
-    read), ``like`` and ``bits_apart`` (of duplicates: which file they are equal or near to, and in how many bits of 64
-    their hashes differ), and what was measured.
+    read), ``name_reason`` (of names that no list can hold), ``like`` and ``bits_apart`` (of duplicates: which file they
+    are equal or near to, and in how many bits of 64 their hashes differ), and what was measured.
 
     Args:
         path: The file.
@@ -158,6 +159,8 @@ def _entry(inspection: Inspection, position: int) -> dict[str, Any]:
     }
     if record.refusal:
         entry['reason'] = record.refusal
+    if 'unlistable' in findings.kinds[position]:
+        entry['name_reason'] = why_unlistable(record.path)
     if findings.partner[position] != position:
         entry['like'] = inspection.records[findings.partner[position]].path
         entry['bits_apart'] = bits_apart(inspection, position)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from simmim_mm.datasets.few_labels import FewLabels
+from simmim_mm.datasets.fewer import warn_of_fewer
 from simmim_mm.datasets.file_names import is_held_out, relative_name
 from simmim_mm.datasets.host_images import build_host_set
 from simmim_mm.datasets.image_files import find_images
@@ -64,6 +65,8 @@ def _of_folder(root: str, option: str) -> ClassLabels:
 def _of_host_set(cfg: Mapping[str, Any], option: str) -> ClassLabels:
     kind = DATASETS.get(cfg['type']) if isinstance(cfg, Mapping) and isinstance(cfg.get('type'), str) else None
     dataset = DATASETS.build(dict(cfg)) if kind is FewLabels else build_host_set(cfg, option)
+    if kind is not FewLabels:
+        warn_of_fewer(cfg.get('indices'), len(dataset), f'{option}={cfg["type"]}')
     root = str(dict(cfg.get('dataset', cfg)).get('data_root') or '')
     names, classes = [], []
     for position in range(len(dataset)):

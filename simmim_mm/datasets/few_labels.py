@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from mmengine.dataset import BaseDataset
 
+from simmim_mm.datasets.fewer import warn_of_fewer, warn_of_small_classes
 from simmim_mm.registry import DATASETS
 
 
@@ -21,7 +22,7 @@ class FewLabels:
     Args:
         dataset: A classification data set of mmpretrain, or its config.
         share: Share of each class's images, above 0 and at most 1; this or ``per_class``.
-        per_class: Number of images of each class, all if it has fewer.
+        per_class: Number of images of each class; all if it has fewer, of which a warning tells the numbers.
         seed: Of the choice.
 
     Raises:
@@ -47,7 +48,11 @@ class FewLabels:
         if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
             raise ValueError(f'seed={seed!r} of FewLabels must be a whole number from 0')
         self.dataset.full_init()
-        self.indices = few_of_each(self.dataset.get_gt_labels(), share, per_class, seed)
+        labels = self.dataset.get_gt_labels()
+        warn_of_fewer(getattr(self.dataset, '_indices', None), len(labels), type(self.dataset).__name__)
+        if per_class is not None:
+            warn_of_small_classes(np.asarray(labels), per_class)
+        self.indices = few_of_each(labels, share, per_class, seed)
         self.dataset.get_subset_(self.indices)
 
     @property

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from mmengine.logging import print_log
 
 from simmim_mm.options import is_number
 
 SPLITS = ('train', 'held_out')
+# A held-out part that is larger or smaller by more than this part of itself is warned of.
+MOST_OFF = 0.2
 
 
 def relative_name(path: str, root: str) -> str:
@@ -72,12 +76,30 @@ def rows_of_part(names: Iterable[str], split: str, held_out: float, root: str) -
     flags = np.array([is_held_out(name, held_out) for name in names])
     rows = np.flatnonzero(flags == (split == 'held_out'))
     if not len(rows):
+        use, change = ('validation', 'larger') if split == 'held_out' else ('training', 'smaller')
         raise ValueError(
-            f'split={split!r} with held_out={held_out} leaves none of the {len(flags)} images in {root!r}: their names '
-            f'decide, so that few images may all fall into one part; {"raise" if split == "held_out" else "lower"} '
-            'held_out in both parts, or name a folder or a list_file of your own for each part'
+            f'--held-out {held_out:g} (or held_out={held_out:g} of a data set) leaves none of the {len(flags)} images '
+            f'in {root!r} for {use}: names decide, so that few images may all fall into one part; give a {change} '
+            'share, or name a folder or a list_file of your own for each part'
         )
+    if split == 'held_out':
+        _warn_of_another_share(len(rows), len(flags), held_out, root)
     return rows
+
+
+def _warn_of_another_share(found: int, total: int, share: float, root: str) -> None:
+    """Says so where the held-out part is much larger or smaller than was asked for, by more than rounding."""
+    difference = abs(found - share * total)
+    if difference >= 1 and difference > MOST_OFF * total * min(share, 1 - share):
+        print_log(
+            f'{found} of the {total} images in {root!r} are held out, which is {100 * found / total:.3g} %; '
+            f'--held-out {share:g} (or held_out={share:g} of a data set) asks for {100 * share:.3g} %. The name of a '
+            'file alone decides, so that new files move no other one; of few files the share is therefore a rough one. '
+            'For an exact one, name a list_file of your own for each part, such as tools/inspect_images.py '
+            f'--held-out {share:g} writes',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def check_split(split: Any, held_out: Any, owner: str) -> None:

@@ -50,6 +50,27 @@ def find_images(
         ValueError: If nothing was found, with what was there instead, or if both ``list_file`` and ``pattern`` are
             given.
     """
+    check_place(data_root, list_file, pattern)
+    if list_file is not None:
+        return _from_list(data_root, list_file)
+    if pattern is not None:
+        return _from_pattern(data_root, pattern)
+    return _from_folder(data_root, tuple(extensions))
+
+
+def check_place(data_root: str, list_file: str | None = None, pattern: str | None = None) -> None:
+    """Looks whether there is something to list, which takes no time.
+
+    Args:
+        data_root: See :func:`find_images`, also for the others.
+        list_file: A text file.
+        pattern: A glob.
+
+    Raises:
+        FileNotFoundError: If the folder or the list file does not exist.
+        NotADirectoryError: If ``data_root`` is a file.
+        ValueError: If the options are no paths, or both ``list_file`` and ``pattern`` are given.
+    """
     if not isinstance(data_root, str | os.PathLike):
         raise ValueError(f'data_root={data_root!r} is no folder; {HOW_TO_NAME_A_FOLDER}')
     if list_file is not None and pattern is not None:
@@ -57,7 +78,9 @@ def find_images(
             f'list_file={list_file!r} and pattern={pattern!r} are both given; keep one and set the other to None'
         )
     if list_file is not None:
-        return _from_list(data_root, list_file)
+        if not os.path.isfile(list_file):
+            raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
+        return
     if not os.path.exists(data_root):
         raise FileNotFoundError(
             f'data_root={str(data_root)!r} does not exist (seen from {os.getcwd()}); put the images there, or '
@@ -68,9 +91,6 @@ def find_images(
             f'data_root={str(data_root)!r} is a file, not a folder; {HOW_TO_NAME_A_FOLDER}, '
             'or read a list of paths with list_file'
         )
-    if pattern is not None:
-        return _from_pattern(data_root, pattern)
-    return _from_folder(data_root, tuple(extensions))
 
 
 def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
@@ -120,8 +140,6 @@ def walk(root: str, onerror: Callable[[OSError], None] | None = None) -> Iterato
 
 
 def _from_list(data_root: str, list_file: str) -> list[str]:
-    if not os.path.isfile(list_file):
-        raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
     with open(list_file, encoding='utf-8-sig') as lines:
         try:
             names = [line.strip() for line in lines]

@@ -14,6 +14,7 @@ from torch.utils.data import get_worker_info
 
 from simmim_mm.datasets import file_states, unused_files
 from simmim_mm.datasets.encoded import EncodedRows
+from simmim_mm.datasets.fewer import warn_of_fewer
 from simmim_mm.datasets.file_names import check_split, relative_name, rows_of_part
 from simmim_mm.datasets.file_states import FileStates
 from simmim_mm.datasets.image_files import IMAGE_EXTENSIONS, find_images
@@ -178,6 +179,7 @@ class UnlabelledImages(BaseDataset):
         if self._fully_initialized:
             return
         super().full_init()
+        warn_of_fewer(self._indices, len(self), type(self).__name__)
         self._states = FileStates(len(self))
 
     def __getitem__(self, index: int) -> Any:
@@ -277,14 +279,14 @@ class UnlabelledImages(BaseDataset):
         if self.blank == 'skip':
             raise error
         if self._states.set(results['sample_idx'], file_states.BLANK_USED):
-            self._list(error.path, kinds.BLANK_USED, error.reason)
+            self._list(error.file, kinds.BLANK_USED, error.reason)
 
     def _skip(self, position: int, error: UnreadableImageError) -> None:
         """Notes that a file is not used, and stops the run if there are too many."""
         states = self._states
         code = file_states.ABSENT if error.kind in kinds.PASSING else file_states.UNREADABLE
         if states.set(position, file_states.BLANK if error.kind == kinds.BLANK else code):
-            self._list(error.path, error.kind, error.reason)
+            self._list(error.file, error.kind, error.reason)
             self._num_warnings += 1
             if self._num_warnings <= MAX_WARNINGS:
                 more = '; of further ones there is no warning' if self._num_warnings == MAX_WARNINGS else ''

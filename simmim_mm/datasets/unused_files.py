@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from simmim_mm.atomic import write_atomically
 from simmim_mm.datasets.transforms.kinds import BLANK_USED
+from simmim_mm.datasets.transforms.stored import printable
 
 NUM_EXAMPLES = 5
+ESCAPES = re.compile(r'\\(?:[\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})')
 
 
 class UnusedFile(NamedTuple):
     """A line of the list.
 
     Attributes:
-        path: The file, on one line.
+        path: The file, as it is called.
         kind: One of :mod:`simmim_mm.datasets.transforms.kinds`.
         reason: More of the reason, on one line.
     """
@@ -26,8 +29,31 @@ class UnusedFile(NamedTuple):
     reason: str
 
 
+def escaped(path: str) -> str:
+    r"""A path on one line, from which :func:`unescaped` makes the path again.
+
+    Args:
+        path: Any.
+
+    Returns:
+        The path with ``\\`` in the place of each backslash, and what cannot be printed as Python writes it in a
+        string: ``\n``, ``\r``, ``\t``, ``\x85``, ``\u2028``, ``\U000e0001``. A byte that is no UTF-8, such as
+        0xff, is ``\udcff`` (as ``os.fsdecode`` reads it).
+    """
+    return printable(path.replace('\\', '\\\\'))
+
+
+def unescaped(text: str) -> str:
+    """The path that :func:`escaped` was given.
+
+    Args:
+        text: What it returned.
+    """
+    return ESCAPES.sub(lambda match: match[0].encode().decode('unicode_escape'), text)
+
+
 def append(list_file: str, unused: UnusedFile) -> None:
-    """Adds a line to the list: path, tab, kind, tab, reason.
+    """Adds a line to the list: path (as :func:`escaped`), tab, kind, tab, reason.
 
     Args:
         list_file: A text file; several processes may write to it.
@@ -35,7 +61,7 @@ def append(list_file: str, unused: UnusedFile) -> None:
     """
     # One short write at the end of the file: lines of several processes do not mix.
     with open(list_file, 'a', encoding='utf-8', errors='backslashreplace') as file:
-        file.write('\t'.join(unused) + '\n')
+        file.write(_line(unused))
 
 
 def read(list_file: str) -> list[UnusedFile]:
@@ -49,7 +75,8 @@ def read(list_file: str) -> list[UnusedFile]:
         return []
     with open(list_file, encoding='utf-8', errors='backslashreplace') as file:
         parts = [line.rstrip('\n').split('\t', 2) for line in file]
-    return list({part[0]: UnusedFile(*part) for part in parts if len(part) == 3}.values())
+    found = [UnusedFile(unescaped(part[0]), *part[1:]) for part in parts if len(part) == 3]
+    return list({unused.path: unused for unused in found}.values())
 
 
 def rewrite(list_file: str, files: Sequence[UnusedFile]) -> None:
@@ -59,13 +86,17 @@ def rewrite(list_file: str, files: Sequence[UnusedFile]) -> None:
         list_file: See :func:`append`.
         files: Its lines.
     """
-    text = ''.join('\t'.join(unused) + '\n' for unused in files)
+    text = ''.join(map(_line, files))
 
     def write(path: str) -> None:
         with open(path, 'w', encoding='utf-8', errors='backslashreplace') as file:
             file.write(text)
 
     write_atomically(list_file, write)
+
+
+def _line(unused: UnusedFile) -> str:
+    return '\t'.join((escaped(unused.path), unused.kind, unused.reason)) + '\n'
 
 
 def summary(files: Sequence[UnusedFile], num_files: dict[str, int]) -> dict[str, Any]:
@@ -87,7 +118,7 @@ def summary(files: Sequence[UnusedFile], num_files: dict[str, int]) -> dict[str,
         dict(
             kind=kind,
             count=len(group),
-            examples=[dict(path=each.path, reason=each.reason) for each in group[:NUM_EXAMPLES]],
+            examples=[dict(path=printable(each.path), reason=each.reason) for each in group[:NUM_EXAMPLES]],
         )
         for kind, group in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
     ]

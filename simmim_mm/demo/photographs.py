@@ -44,8 +44,11 @@ def make_photographs(folder: str, seed: int = 0) -> tuple[int, int]:
 
     Raises:
         ImportError: If scikit-image is missing.
+        NotADirectoryError: If the folder is a file.
     """
     source = photograph_folder()
+    if os.path.exists(folder) and not os.path.isdir(folder):
+        raise NotADirectoryError(f'{folder!r} is a file; name a folder to write the photographs to')
     rng = np.random.default_rng(seed)
     training = [(Path('train') / sub, source / name) for sub, names in TRAINING.items() for name in names]
     held_out = [(Path('held_out'), source / name) for name in HELD_OUT]

@@ -13,7 +13,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from simmim_mm.registry import MODELS
-from simmim_mm.transfer.plain_data import plain_data
+from simmim_mm.transfer.identify import EXPECTED, check_torch_file
+from simmim_mm.transfer.plain_data import foreign_objects, plain_data
 
 
 def load_model(cfg: Config, checkpoint: str) -> nn.Module:
@@ -88,20 +89,23 @@ def read_plain(checkpoint: str) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no file of PyTorch, or holds Python objects beside tensors and plain data.
+        ValueError: If it is no whole file of PyTorch, or holds Python objects beside tensors and plain data.
     """
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(f'checkpoint {checkpoint!r} is no file (seen from {os.getcwd()})')
+    kind = check_torch_file(checkpoint)
     try:
         with plain_data():
             return torch.load(checkpoint, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one, or one with Python objects beside tensors and '
-            f'plain data, which are not created, as they can run any code: {str(error).splitlines()[0]}'
-        ) from error
     except Exception as error:
-        raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one: {error}') from error
+        names = foreign_objects(checkpoint) if kind == 'zip' else []
+        if names or (isinstance(error, pickle.UnpicklingError) and 'GLOBAL' in str(error)):
+            what = ', '.join(names[:4]) or 'objects of Python'
+            raise ValueError(
+                f'{checkpoint!r} holds more than tensors and plain data ({what}), which is not created, as it can run '
+                "any code; save it again without, as torch.save({'state_dict': model.state_dict()}, FILE) does"
+            ) from error
+        raise ValueError(f'{checkpoint!r} is no PyTorch checkpoint, or a damaged one; {EXPECTED}') from error
 
 
 def check_keys(model: nn.Module, state: dict[str, torch.Tensor], checkpoint: str) -> None:

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from simmim_mm.datasets import UnlabelledImages
-from simmim_mm.datasets.file_names import check_split
 from simmim_mm.datasets.transforms import MaskGenerator, RandomFlip, RandomResizedCrop
+from simmim_mm.options import is_number
 from simmim_mm.registry import DATASETS, TASK_UTILS, TRANSFORMS
 
 # What the best checkpoint is chosen by: every target and loss has it.
@@ -33,7 +33,8 @@ def hold_out(cfg: Config, share: float, path: str) -> None:
     Raises:
         ValueError: If the share is none, or the training images or their pipeline are of another package.
     """
-    check_split('held_out', share, '--held-out')
+    if not is_number(share) or not 0 < share < 1:
+        raise ValueError(f'--held-out {share} must be a share of the training images between 0 and 1, such as 0.02')
     dataset = cfg.train_dataloader.dataset
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
         dataset = dataset.dataset

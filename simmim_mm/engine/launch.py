@@ -22,8 +22,10 @@ from simmim_mm.engine.hooks import UnreadableImagesHook
 from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.loader_failures import children_unnoticed, explained_failures
+from simmim_mm.engine.places import check_places
 from simmim_mm.engine.preflight import find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
+from simmim_mm.engine.schedulers import check_schedules
 from simmim_mm.engine.sharding import ShardedRunner, shards
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
@@ -76,9 +78,13 @@ def train(cfg: Config) -> Runner:
         The Runner, after training.
 
     Raises:
+        FileNotFoundError: If data or a checkpoint to start from are missing; nothing is built and written then.
         LoaderError: If the data loader breaks down: a worker is killed or hangs, or shared memory runs out.
-        ValueError: If the training images do not fill one batch, or settings of sampler or validation cannot work.
+        ValueError: If the checkpoint is damaged, the warm-up is longer than the run (nothing is built then either), the
+            training images do not fill one batch, or settings of sampler or validation cannot work.
     """
+    check_schedules(cfg)
+    check_places(cfg, ('train_dataloader', 'val_dataloader'))
     find_resumed(cfg)
     runner = build_runner(cfg)
     loader = runner.train_dataloader

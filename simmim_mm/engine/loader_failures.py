@@ -19,6 +19,7 @@ from mmengine.runner import Runner
 from simmim_mm.datasets import UnlabelledImages
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.newest import newest_checkpoint
+from simmim_mm.engine.stopped_workers import StoppedWorkers, stopped_workers, watched_workers
 
 # PyTorch's words.
 KILLED = re.compile(r'DataLoader worker \(pid (\d+)\) is killed by signal: ([^.]+)\.')
@@ -45,8 +46,11 @@ def explained_failures(runner: Runner) -> Iterator[None]:
     Raises:
         LoaderError: In the place of PyTorch's error.
     """
+    seconds = getattr(runner.train_dataloader, 'timeout', 0) if isinstance(runner, Runner) else 0
+    watch = StoppedWorkers(0)
     try:
-        yield
+        with watched_workers(seconds) as watch:
+            yield
     except (RuntimeError, OSError, EOFError) as error:
         try:
             text = _text_of(error)
@@ -54,7 +58,12 @@ def explained_failures(runner: Runner) -> Iterator[None]:
             text = str(late)
         with children_unnoticed():
             own = type(error).__module__.startswith('simmim_mm.')  # says what happened itself
-            what = None if own else _explanation(text, runner)
+            # Of other errors, a worker that happens to be stopped is no cause.
+            stopped = [*watch.ended, *(stopped_workers() if TIMEOUT.search(text) else ())]
+            if own:
+                what = None
+            else:
+                what = _of_stopped_workers(stopped, watch.seconds, runner) if stopped else _explanation(text, runner)
             if what is None:
                 raise
             raise LoaderError(f'{what}. {_how_to_go_on(runner)}') from error
@@ -71,6 +80,22 @@ def children_unnoticed() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGCHLD, handler)
+
+
+def _of_stopped_workers(stopped: list[int], seconds: float, runner: Runner) -> str:
+    """What to say where workers are stopped, whether they were ended for it or the loader waited for too long."""
+    opened = _last_opened(runner)
+    _end_workers([*stopped, *(process for process in opened if process != os.getpid())])
+    names = ', '.join(map(str, stopped))
+    files = [opened[process] for process in stopped if process in opened]
+    who = 'workers of the data loader (processes' if len(stopped) > 1 else 'a worker of the data loader (process'
+    return (
+        f'{who} {names}) did not go on for {seconds:g} s: something outside of the run has stopped '
+        f'{"them" if len(stopped) > 1 else "it"} (SIGSTOP: kill -STOP, a debugger, a scheduler that suspends jobs)'
+        + (f'; opened last: {", ".join(files[:8])}' if files else '')
+        + '. kill -CONT lets a stopped process go on. If such pauses are meant, raise timeout of train_dataloader (in '
+        'seconds; 0 waits for ever)'
+    )
 
 
 def _text_of(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from mmengine.config import Config
 from mmengine.hooks import LoggerHook
@@ -16,16 +17,43 @@ from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.hooks import SampleProgressHook, UnreadableImagesHook
 from simmim_mm.engine.newest import newest_checkpoint
 from simmim_mm.models import MaskedImagePreprocessor, SimMIM
+from simmim_mm.transfer.identify import check_torch_file
 
 
 def find_resumed(cfg: Config) -> None:
-    """Names the checkpoint that a resumed run goes on from; without any, the run starts from the beginning."""
-    if not cfg.get('resume') or cfg.get('load_from'):
+    """Names the checkpoint that a resumed run goes on from; without any, the run starts from the beginning.
+
+    Args:
+        cfg: The config. Changed in place.
+
+    Raises:
+        FileNotFoundError: If the config names a file that is not there.
+        ValueError: If it is damaged or no checkpoint.
+    """
+    if cfg.get('load_from'):
+        _check_start(str(cfg.load_from), bool(cfg.get('resume')))
+        return
+    if not cfg.get('resume'):
         return
     cfg.load_from = newest_checkpoint(cfg.get('work_dir') or '.')
     if cfg.load_from is None:
         print_log(f'Nothing to resume in {cfg.work_dir}: the run starts from the beginning', logger=None)
         cfg.resume = False
+
+
+def _check_start(checkpoint: str, resumed: bool) -> None:
+    """Checks the file that a run starts from before anything is built; MMEngine loads it late."""
+    if '://' in checkpoint or os.path.isdir(checkpoint):  # an address; what other runners write
+        return
+    if not os.path.isfile(checkpoint):
+        raise FileNotFoundError(
+            f'load_from={checkpoint!r} is no file (seen from {os.getcwd()}); name a checkpoint that a run wrote'
+        )
+    try:
+        check_torch_file(checkpoint)
+    except ValueError as error:
+        way = '. --resume without a file takes the newest checkpoint in the work dir that is whole' if resumed else ''
+        raise ValueError(f'{error}{way}') from error
 
 
 def prepare(runner: Runner) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
+from mmengine.config import Config
 from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import INF, _ParamScheduler
 
@@ -31,6 +33,35 @@ def cosine_with_warmup(step: int, total: int, warmup: int, warmup_ratio: float, 
     if step < warmup:
         return warmup_ratio + (1 - warmup_ratio) * step / warmup
     return min_ratio + 0.5 * (1 - min_ratio) * (1 + math.cos(math.pi * step / total))
+
+
+def check_schedules(cfg: Config) -> None:
+    """Refuses a warm-up that is longer than the run, before anything is built.
+
+    Args:
+        cfg: The config of a run.
+
+    Raises:
+        ValueError: If there is one, with the setting to change.
+    """
+    training = cfg.get('train_cfg') or {}
+    for schedule in _dicts(cfg.get('param_scheduler')):
+        if str(schedule['type']).rpartition('.')[2].rstrip("'>") != CosineWithWarmupLR.__name__:
+            continue
+        # As the Runner fills it in; a loop of iterations counts as one epoch.
+        length = training.get('max_epochs', 1) if schedule.get('by_epoch', True) else training.get('max_iters')
+        end = schedule.get('end', length)
+        if end is not None:
+            _check_warmup(schedule.get('begin', 0), end, schedule.get('warmup', 0))
+
+
+def _dicts(schedules: Any) -> Iterator[dict]:
+    """The configs of schedules: of one, of a list, or of a list for each optimiser."""
+    if isinstance(schedules, dict) and 'type' in schedules:
+        yield schedules
+    elif isinstance(schedules, dict | list | tuple):
+        for each in schedules.values() if isinstance(schedules, dict) else schedules:
+            yield from _dicts(each)
 
 
 def _check_warmup(begin: int, end: int, warmup: int) -> None:

@@ -8,6 +8,7 @@ from mmengine.model import is_model_wrapper
 
 from simmim_mm.engine.checkpoints import check_keys, read_checkpoint
 from simmim_mm.engine.launch import build_runner
+from simmim_mm.engine.places import check_places
 
 
 def test(cfg: Config, checkpoint: str) -> dict[str, float]:
@@ -21,7 +22,7 @@ def test(cfg: Config, checkpoint: str) -> dict[str, float]:
         Metrics by name.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or the data is missing.
         ValueError: If the config has nothing to test on, or if the checkpoint is of another model.
     """
     state = read_checkpoint(checkpoint)
@@ -29,6 +30,7 @@ def test(cfg: Config, checkpoint: str) -> dict[str, float]:
         if cfg.get('val_dataloader') is None:
             raise ValueError('the config has neither test_dataloader nor val_dataloader: nothing to test on')
         cfg.test_dataloader, cfg.test_evaluator, cfg.test_cfg = cfg.val_dataloader, cfg.val_evaluator, {}
+    check_places(cfg, ['test_dataloader'])
     cfg.load_from, cfg.resume = checkpoint, False
     runner = build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine import dist
-from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from simmim_mm.datasets.transforms import LoadImage, LoadMap, MaskGenerator, UnreadableImageError
+from simmim_mm.datasets.transforms.stored import ImageSettingError
 from simmim_mm.datasets.workers import start_worker
 from simmim_mm.models import SimMIM
 from simmim_mm.models.outputs import first_tensor, last_map
 from simmim_mm.models.probe import evaluating
 from simmim_mm.visualization import load_sample, picture_pipeline
+
+# Images that are tried before training, and most that are named where they are left out.
+TRIED = 8
+SHOWN = 5
 
 
 class WholeImages(Dataset):
@@ -48,13 +51,53 @@ class WholeImages(Dataset):
         return len(self.positions)
 
     def __getitem__(self, number: int) -> tuple[int, Tensor | None]:
-        """Number and image (C, H, W); None in place of one that cannot be read."""
-        position = self.positions[number]
+        """Number and image (C, H, W); None in place of one that cannot be read, or that the settings do not fit."""
         try:
-            return number, load_sample(self.sample_of(position), self.transforms, position)['inputs']
-        except UnreadableImageError as error:
-            print_log(f'Left out an unreadable image: {error}', logger='current', level=logging.WARNING)
+            return number, self._load(number)
+        except (UnreadableImageError, ImageSettingError):
             return number, None
+
+    def _load(self, number: int) -> Tensor:
+        position = self.positions[number]
+        return load_sample(self.sample_of(position), self.transforms, position)['inputs']
+
+    def check(self) -> None:
+        """Tries some images, so that what is wrong with all of them is known before training.
+
+        Raises:
+            ValueError: If the settings fit none of them, for example their channels.
+        """
+        refusals = []
+        for number in sorted({round(place * (len(self) - 1) / (TRIED - 1)) for place in range(TRIED)}):
+            try:
+                self._load(number)
+            except UnreadableImageError:
+                continue
+            except ImageSettingError as error:
+                refusals.append(error)
+                continue
+            return
+        if refusals:
+            raise ImageSettingError(str(refusals[0])) from refusals[0]
+
+    def why_left_out(self, numbers: Sequence[int]) -> str:
+        """Says how many images were left out, and why, of a few of them.
+
+        Args:
+            numbers: Which ones, at least one.
+        """
+        reasons = []
+        for number in numbers[:SHOWN]:
+            try:
+                self._load(number)
+            except (UnreadableImageError, ImageSettingError) as error:
+                reasons.append(str(error))
+        examples = f': {"; ".join(reasons)}' if reasons else ', which can be read again now'
+        more = f'; and {len(numbers) - SHOWN} more' if len(numbers) > SHOWN else ''
+        return (
+            f'{len(numbers)} of {len(self)} images are left out of the features, as they cannot be read or do not fit '
+            f'the settings{examples}{more}'
+        )
 
 
 @torch.no_grad()
@@ -74,7 +117,7 @@ def encode_images(
 
     Returns:
         Features (N, D) float32, on the model's device, and which of the images they are of, (N,) int64 in ascending
-        order: all that could be read, each once, the same in all processes.
+        order: all that could be used, each once, the same in all processes.
     """
     rank, world_size = dist.get_rank(), dist.get_world_size()
     rounds = -(-len(images) // world_size)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from simmim_mm.atomic import damage_of
-from simmim_mm.transfer.identify import describe_bytes, describe_object
-from simmim_mm.transfer.plain_data import LISTS_GLOBALS, plain_data
+from simmim_mm.transfer.identify import EXPECTED, describe_bytes, describe_object
+from simmim_mm.transfer.plain_data import foreign_objects, plain_data
 
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state_dict')
 
@@ -112,12 +112,14 @@ def _read_safetensors(path: str) -> dict[str, Tensor]:
     try:
         return reader.load_file(path)
     except Exception as error:
-        raise ValueError(f'{path!r} is a safetensors file that is damaged or cut off: {error}') from error
+        raise ValueError(
+            f'{path!r} is a safetensors file that is damaged or cut off; name another file, or copy it again'
+        ) from error
 
 
 def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
     if kind == 'zip' and (damage := damage_of(path)):
-        raise ValueError(f'{path!r} is a damaged PyTorch file: {damage}; fetch it again')
+        raise ValueError(f'{path!r} is a damaged PyTorch file: {damage}; {EXPECTED}')
     try:
         with plain_data():
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -125,7 +127,7 @@ def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
         if not allow_pickle:
             raise ValueError(_needs_pickle(path, kind, error)) from error
     except Exception as error:
-        raise ValueError(f'{path!r} is a PyTorch file that is damaged or cut off: {_first_line(error)}') from error
+        raise ValueError(f'{path!r} is a PyTorch file that is damaged or cut off; {EXPECTED}') from error
     try:
         return torch.load(path, map_location='cpu', weights_only=False)
     except ImportError as error:
@@ -135,12 +137,9 @@ def _read_torch(path: str, kind: str, allow_pickle: bool) -> Any:
 
 
 def _needs_pickle(path: str, kind: str, error: Exception) -> str:
-    names: list[str] = []
-    if kind == 'zip' and LISTS_GLOBALS:
-        with plain_data():
-            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    names = foreign_objects(path) if kind == 'zip' else []
     if not names and 'GLOBAL' not in str(error):
-        return f'{path!r} is no checkpoint of PyTorch, or one that is damaged: {_first_line(error)}'
+        return f'{path!r} is no checkpoint of PyTorch, or one that is damaged; {EXPECTED}'
     what = ', '.join(names[:4]) or 'Python objects'
     return (
         f'{path!r} holds more than tensors and plain data ({what}). Creating such objects runs code that the file '

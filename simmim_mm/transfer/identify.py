@@ -10,6 +10,11 @@ from typing import Any
 
 from torch import Tensor
 
+from simmim_mm.atomic import damage_of
+
+# What is said of a file that cannot be read.
+EXPECTED = 'expected is a whole file that torch.save wrote: name another checkpoint, or copy this one again'
+
 # First bytes of files that are taken for checkpoints, and what they are.
 _MAGIC = (
     (b'\x89PNG', 'is a PNG image'),
@@ -78,6 +83,28 @@ def describe_bytes(path: str) -> tuple[str, str]:
     if head[:1] != b'\x80':  # protocol 2 and later
         return '', f'is no checkpoint of PyTorch: it begins with the bytes {head[:8].hex(" ")}'
     return 'pickle', ''
+
+
+def check_torch_file(path: str) -> str:
+    """Refuses a file that is no whole one of PyTorch, without loading it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        ``'zip'``, of which all checksums are right, or ``'pickle'``, PyTorch's format before 1.6, which has none.
+
+    Raises:
+        ValueError: If it is damaged, or something else, with what it seems to be.
+    """
+    kind, problem = describe_bytes(path)
+    if kind == 'safetensors':
+        problem = problem or 'is a safetensors file'
+    if kind == 'zip' and not problem and (damage := damage_of(path)):
+        problem = f'is damaged: {damage}'
+    if problem:
+        raise ValueError(f'{path!r} {problem}; {EXPECTED}')
+    return kind
 
 
 def _describe_zip(path: str) -> str:

@@ -46,6 +46,24 @@ _SAFE = [
 ]
 
 
+def foreign_objects(path: str) -> list[str]:
+    """Names the Python objects in a file that are not read, without creating them.
+
+    Args:
+        path: A zip file that ``torch.save`` wrote.
+
+    Returns:
+        Their classes and functions; empty if there are none, or PyTorch cannot tell.
+    """
+    if not LISTS_GLOBALS:
+        return []
+    try:
+        with plain_data():
+            return list(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    except Exception:  # of a damaged file
+        return []
+
+
 def plain_data() -> contextlib.AbstractContextManager:
     """Beside tensors, what :data:`_SAFE` lists may be read; nothing before PyTorch 2.6, which does not know aliases."""
     if not LISTS_GLOBALS:

@@ -23,6 +23,8 @@ from simmim_mm.datasets import UnlabelledImages
 from simmim_mm.datasets.transforms import LoadImage
 
 ROOT = Path(__file__).resolve().parents[2]
+# All that str.splitlines breaks at, as its documentation lists it.
+BREAKS = '\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029'
 
 
 @pytest.fixture
@@ -164,9 +166,35 @@ def test_odd_names_come_back_from_a_list(tmp_path, name):
     assert read_names(tmp_path, tmp_path / 'list.txt') == [name]
 
 
-@pytest.mark.parametrize('name', ['two\nlines.png', 'trailing.png ', os.fsdecode(b'\xff.png')])
+@pytest.mark.parametrize(
+    'name', [*(f'two{c}lines.png' for c in BREAKS), 'trailing.png ', 'end\n', os.fsdecode(b'\xff.png')]
+)
 def test_names_that_no_list_can_hold(name):
     assert not is_listable(name)
+
+
+def test_names_that_no_list_can_hold_are_a_finding(inspect, photographs, tmp_path):
+    """They are left out of list and count, named on one line, and never what is kept of a group of equal files."""
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    for name, picture in {'a\nb.png': 'rocket', 'c.png': 'rocket', 'd\u2028e.png': 'coffee', 'f.png': 'camera'}.items():
+        Image.fromarray(photographs[picture]).save(folder / name)
+    (folder / 'g\rh.png').write_bytes(b'')
+    output = inspect(folder, '--out', tmp_path / 'out', '--workers', '0', '--held-out', '0.5')
+    assert sorted(read_names(folder, tmp_path / 'out' / 'clean.txt')) == ['c.png', 'f.png']
+    parts = [read_names(folder, tmp_path / 'out' / f'{name}.txt') for name in ('train', 'held_out')]
+    assert sorted(parts[0] + parts[1]) == ['c.png', 'f.png']
+    found = json.loads((tmp_path / 'out' / 'findings.json').read_text())
+    assert (found['num_files'], found['num_clean'], found['counts']['unlistable']) == (5, 2, 3)
+    assert {entry['path']: entry['findings'] for entry in found['files']} == {
+        'a\nb.png': ['unlistable', 'exact'],
+        'd\u2028e.png': ['unlistable'],
+        'g\rh.png': ['unreadable', 'unlistable'],
+    }
+    assert {entry['name_reason'] for entry in found['files']} == {'its name has a line break'}
+    assert found['clean_statistics']['num_images'] == 2
+    assert r'escaped: a\nb.png, d\u2028e.png, g\rh.png' in output
+    assert r'a\nb.png</td><td>its name has a line break' in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def die(path):

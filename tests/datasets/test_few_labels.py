@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from simmim_mm.datasets import UnlabelledImages
+from simmim_mm.datasets.class_labels import class_labels
 from simmim_mm.datasets.few_labels import few_of_each
 from simmim_mm.registry import DATASETS
 
@@ -35,6 +37,47 @@ def test_each_class_keeps_its_share(classes, options, counts):
     assert np.bincount(labels).tolist() == counts
     assert few.metainfo['classes'] == ('a', 'b', 'c')
     assert few[0]['img_path'] == names(few)[0]
+
+
+@pytest.fixture
+def warnings(monkeypatch):
+    """What is said of too few images."""
+    said = []
+    monkeypatch.setattr('simmim_mm.datasets.fewer.print_log', lambda text, **_: said.append(text))
+    return said
+
+
+@pytest.mark.parametrize(
+    ('per_class', 'words'),
+    [
+        (5, None),
+        (7, 'asks for 21 images, and 19 are used: 1 of 3 classes have fewer than 7, the smallest, class 0, has 5'),
+        (30, 'asks for 90 images, and 35 are used: 3 of 3 classes'),
+    ],
+)
+def test_classes_that_are_too_small_are_said(classes, warnings, per_class, words):
+    few = DATASETS.build(dict(type='FewLabels', dataset=classes, per_class=per_class))
+    assert len(warnings) == (words is not None)
+    if words is not None:
+        assert words in warnings[0]
+        assert f'{len(few)} are used' in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ('indices', 'said'), [(35, False), (36, True), (-40, True), (-3, False), ([0, 1], False), (None, False)]
+)
+def test_fewer_images_than_indices_are_said(classes, warnings, indices, said):
+    """Of the data set below FewLabels, of labelled images of a monitor, and of unlabelled ones."""
+    host = dict(classes, indices=indices)
+    DATASETS.build(dict(type='FewLabels', dataset=host, share=1.0))
+    if indices not in (-3, [0, 1]):  # which are of one class
+        class_labels(host, 'labelled')
+    UnlabelledImages(classes['data_root'], indices=indices)
+    assert len(warnings) == 3 * said
+    for text, owner in zip(
+        warnings, ('CustomDataset', 'labelled=mmpretrain.CustomDataset', 'UnlabelledImages'), strict=False
+    ):
+        assert f'indices={indices} of {owner} asks for {abs(indices)} images, and there are 35' in text
 
 
 def test_the_choice_follows_from_the_seed_alone(classes):

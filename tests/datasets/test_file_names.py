@@ -14,7 +14,7 @@ from mmpretrain.datasets import CIFAR10  # noqa: F401  (registers the host's dat
 from torch.utils.data import DataLoader
 
 from simmim_mm.datasets import HostImages, SeededSampler, ShardedImages, UnlabelledImages, stack_samples
-from simmim_mm.datasets.file_names import is_held_out, name_number, relative_name
+from simmim_mm.datasets.file_names import is_held_out, name_number, relative_name, rows_of_part
 from simmim_mm.datasets.pack_shards import pack_shards
 
 PIPELINE = [
@@ -133,8 +133,39 @@ def test_images_without_files_go_by_their_position(cifar_folder):
 @pytest.mark.parametrize('split', ['train', 'held_out'])
 def test_an_empty_part_is_refused(image_folder, split):
     share = 1e-9 if split == 'held_out' else 1 - 1e-9
-    with pytest.raises(ValueError, match=rf"split='{split}' .* none of the 3 images in .*(raise|lower) held_out"):
+    words = ('validation', 'larger') if split == 'held_out' else ('training', 'smaller')
+    message = r'^--held-out {:g} .* none of the 3 images in .* for {}: .* give a {} share'.format(share, *words)
+    with pytest.raises(ValueError, match=message.replace('+', r'\+')) as raised:
         UnlabelledImages(image_folder(3), split=split, held_out=share)
+    assert 'split=' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ('num_held_out', 'total', 'share', 'warned'),
+    [
+        (17, 100, 0.1, True),
+        (8, 100, 0.1, False),  # a fifth less, no more
+        (7, 100, 0.1, True),
+        (1, 6, 0.1, False),  # the nearest number
+        (2, 6, 0.1, True),
+        (97, 100, 0.9, True),  # a fifth of a tenth
+        (410, 20000, 0.02, False),
+    ],
+)
+def test_a_share_that_is_far_off_is_said_with_both_numbers(monkeypatch, num_held_out, total, share, warned):
+    """By hand: more than a fifth of the smaller part, and by more than one image."""
+    messages = []
+    monkeypatch.setattr('simmim_mm.datasets.file_names.print_log', lambda text, **_: messages.append(text))
+    chosen = {str(number) for number in range(num_held_out)}
+    monkeypatch.setattr('simmim_mm.datasets.file_names.is_held_out', lambda name, _: name in chosen)
+    names = [str(number) for number in range(total)]
+    assert rows_of_part(names, 'held_out', share, 'folder').tolist() == list(range(num_held_out))
+    assert len(rows_of_part(names, 'train', share, 'folder')) == total - num_held_out
+    assert len(messages) == warned
+    for text in messages:
+        assert f'{num_held_out} of the {total} images' in text
+        assert f'{100 * num_held_out / total:.3g} %; --held-out {share:g} ' in text
+        assert f'asks for {100 * share:.3g} %' in text
 
 
 def masks_of(root, seed=0, order=None, **kwargs) -> dict[str, torch.Tensor]:

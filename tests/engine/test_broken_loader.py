@@ -8,8 +8,9 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -65,12 +66,13 @@ def rows_of(cfg) -> list[list[str]]:
     return [line.split('\t') for line in text.splitlines()]
 
 
-def send(number: int):
+def send(number: int, spared: Collection[int] = ()):
     """Sends a signal to the workers of the loader."""
 
     def deed() -> None:
         for child in multiprocessing.active_children():
-            os.kill(child.pid, number)
+            if child.pid not in spared:
+                os.kill(child.pid, number)
 
     return deed
 
@@ -183,6 +185,42 @@ def test_a_worker_that_hangs_ends_the_run(config, disturbed, tmp_path, monkeypat
     with pytest.raises(LoaderError, match=r'no batch came .* within 5 s.*opened last are .*\.png.*timeout.*--resume'):
         train(cfg)
     assert {child.pid for child in multiprocessing.active_children()} <= before
+
+
+@pytest.mark.parametrize('together', [False, True], ids=['as another process', 'behind the last batch'])
+def test_a_worker_that_is_stopped_ends_the_run(config, disturbed, together):  # noqa: F811
+    """Its next batch may be on its way already, which PyTorch's time limit does not see; one message names it."""
+    before = {child.pid for child in multiprocessing.active_children()}
+    stopped = []
+
+    def stop() -> None:
+        if together:
+            time.sleep(0.5)  # the worker has finished all that it was asked for
+        stopped.extend(child.pid for child in multiprocessing.active_children() if child.pid not in before)
+        send(signal.SIGSTOP, before)()
+
+    cfg = config('run', num_workers=1, **{'train_dataloader.timeout': 2})
+    disturbed(cfg, {4: stop})
+    begin = time.monotonic()
+    with pytest.raises(
+        LoaderError, match=r'worker .* did not go on for 2 s: .*SIGSTOP.*opened last.*\.png.*--resume'
+    ) as raised:
+        train(cfg)
+    assert time.monotonic() - begin < 30
+    assert f'(process {stopped[0]})' in str(raised.value)
+    assert {child.pid for child in multiprocessing.active_children()} <= before
+
+
+def test_a_worker_that_is_stopped_for_a_moment_does_no_harm(config, disturbed):  # noqa: F811
+    before = {child.pid for child in multiprocessing.active_children()}
+    cfg = config('run', num_workers=1, **{'train_dataloader.timeout': 8})
+
+    def stop() -> None:
+        send(signal.SIGSTOP, before)()
+        threading.Timer(1, send(signal.SIGCONT, before)).start()
+
+    disturbed(cfg, {4: stop})
+    assert train(cfg).iter == 9
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import torch
 from mmengine.config import Config
 
 from simmim_mm.engine.checkpoints import load_model, read_checkpoint
+from simmim_mm.engine.guards.failed_batch import read_failed_batch
+from simmim_mm.engine.launch import train
 from simmim_mm.engine.resumed_head import check_head
 
 
@@ -33,8 +35,65 @@ class Code:
 def test_code_in_a_checkpoint_is_not_run(tmp_path, where):
     """Wherever it stands; MMEngine falls back to running it."""
     torch.save({'state_dict': {}, where: {'a': Code(tmp_path / 'run')}}, tmp_path / 'a.pth')
-    with pytest.raises(ValueError, match='or one with Python objects beside tensors and plain data'):
+    with pytest.raises(ValueError, match=r'holds more than tensors and plain data \(.*Path.*\).*run any code'):
         read_checkpoint(str(tmp_path / 'a.pth'))
+    assert not (tmp_path / 'run').exists()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def bend(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def cut_of_old_pytorch(path):
+    torch.save({'state_dict': {'w': torch.randn(5000)}}, path, _use_new_zipfile_serialization=False)
+    cut(path)
+
+
+# How a file is spoilt -> what is said of it.
+DAMAGE = {
+    'cut off': (cut, 'is a PyTorch file or zip archive that is cut off or damaged: it has 9000 bytes'),
+    'one wrong bit': (bend, 'is damaged: the checksum of .* is wrong'),
+    'cut off, of old PyTorch': (cut_of_old_pytorch, 'is no PyTorch checkpoint, or a damaged one'),
+    'empty': (lambda path: path.write_bytes(b''), 'is empty'),
+    'web page': (lambda path: path.write_text('<html>Sign in</html>'), 'is a web page, not the file that .*'),
+    'safetensors': (lambda path: path.write_bytes(b'\x02' + bytes(7) + b'{}'), 'is a safetensors file'),
+}
+# Of PyTorch's and Python's own messages.
+INTERNAL = ('PytorchStreamReader', 'magic number', 'pickle', 'EOF', 'Ran out', 'weights_only', 'Error')
+
+
+@pytest.mark.parametrize('kind', list(DAMAGE))
+@pytest.mark.parametrize('read', [read_checkpoint, read_failed_batch])
+def test_a_damaged_file_is_said_to_be_one(tmp_path, kind, read):
+    """What it is, what was expected and what to do, in one sentence, without the reason of PyTorch."""
+    spoil, words = DAMAGE[kind]
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'w': torch.randn(5000)}}, path)
+    spoil(path)
+    with pytest.raises(ValueError, match=rf"a\.pth' {words}; expected is .*torch\.save.*another checkpoint") as raised:
+        read(str(path))
+    assert not [word for word in INTERNAL if word in str(raised.value)]
+
+
+@pytest.mark.parametrize('resume', [True, False])
+@pytest.mark.parametrize('kind', ['cut off', 'one wrong bit', 'missing'])
+def test_a_run_does_not_begin_with_a_damaged_file(tmp_path, kind, resume):
+    """Neither --resume FILE nor load_from; nothing of the rest of the config is looked at, and no folder is made."""
+    path = tmp_path / 'a.pth'
+    if kind != 'missing':
+        torch.save({'state_dict': {'w': torch.randn(5000)}}, path)
+        DAMAGE[kind][0](path)
+    cfg = Config(dict(load_from=str(path), resume=resume, work_dir=str(tmp_path / 'run'), model=dict(type='None')))
+    words = {'missing': 'is no file', 'cut off': DAMAGE['cut off'][1], 'one wrong bit': DAMAGE['one wrong bit'][1]}
+    with pytest.raises((ValueError, FileNotFoundError), match=words[kind]) as raised:
+        train(cfg)
+    assert ('--resume without a file' in str(raised.value)) == (resume and kind != 'missing')
     assert not (tmp_path / 'run').exists()
 
 

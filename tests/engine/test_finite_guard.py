@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 import torch
@@ -178,14 +179,32 @@ def test_a_run_whose_weights_are_not_finite_ends(folder, tmp_path):
     assert [line['in_a_row'] for line in lines(tmp_path / 'bad')] == [1, 2, 3]
 
 
-def test_files_are_few_and_the_first_of_a_row_are_kept(folder, tmp_path):
-    def change(cfg):
-        cfg.default_hooks.finite_guard.update(max_files=2)
+@pytest.mark.parametrize(
+    ('iterations', 'max_files', 'saved', 'kept'),
+    [
+        ([0, 2, 3, 4, 5], 2, [1, 3], [1, 3]),  # two rows, the second of four
+        ([0, 1, 3, 5], 2, [1, 4, 6], [4, 6]),  # three rows
+        ([0, 1, 3, 4], 1, [1, 4], [4]),
+    ],
+)
+@pytest.mark.parametrize('later', [False, True], ids=['at once', 'later'])
+def test_the_first_of_each_of_the_newest_rows_is_kept(folder, tmp_path, iterations, max_files, saved, kept, later):
+    """The list names what was saved, and the files of the newest rows are there."""
 
-    inject = dict(type='Inject', where='image', iterations=[0, 2, 3, 4, 5])
-    guarded_run(folder, tmp_path / 'run', inject, change=change).train()
+    def change(cfg):
+        cfg.default_hooks.finite_guard.update(max_files=max_files)
+
+    read = [dict(type='ReadLater')] if later else []
+    inject = dict(type='Inject', where='image', iterations=iterations)
+    guarded_run(folder, tmp_path / 'run', inject, *read, change=change).train()
     names = sorted(path.name for path in (tmp_path / 'run' / 'failed_batches').iterdir())
-    assert names == ['iter_3.pth', 'iter_4.pth']
+    assert names == [f'iter_{number}.pth' for number in kept]
+    named = [line['saved'] and int(Path(line['saved']).stem[5:]) for line in lines(tmp_path / 'run')]
+    assert named == [iteration + 1 if iteration + 1 in saved else None for iteration in iterations]
+
+
+def test_no_files_are_kept(folder, tmp_path):
+    inject = dict(type='Inject', where='image', iterations=[0, 2, 3, 4, 5])
 
     def none(cfg):
         cfg.default_hooks.finite_guard.update(max_files=0)

@@ -95,7 +95,7 @@ def test_options_of_the_command_line_reach_both_parts(config, image_folder):
 @pytest.mark.parametrize(
     ('settings', 'words'),
     [
-        (dict(held_out=1.5), r'held_out=1.5 of --held-out must be a share .* between 0 and 1'),
+        (dict(held_out=1.5), r'^--held-out 1.5 must be a share .* between 0 and 1'),
         (dict(validate=False), '--held-out 0.25 adds a validation, and --no-validate'),
         (
             dict(text="train_dataloader['dataset'].update(split='train', held_out=0.1)\n"),

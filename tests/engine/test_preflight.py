@@ -15,6 +15,7 @@ from simmim_mm.compat import HostPackageError  # noqa: F401  (patches are in pla
 from simmim_mm.engine import CosineWithWarmupLR, SampleProgressHook
 from simmim_mm.engine.config import load_config
 from simmim_mm.engine.launch import train
+from simmim_mm.engine.places import check_places
 from simmim_mm.engine.preflight import find_resumed
 from simmim_mm.engine.schedulers import cosine_with_warmup
 from simmim_mm.registry import MODELS
@@ -79,6 +80,65 @@ def test_nothing_to_resume_is_a_new_run(config, tmp_path, capsys):
     find_resumed(cfg)
     assert cfg.resume is True
     assert cfg.load_from == str(tmp_path / 'run' / 'epoch_1.pth')
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'param_scheduler.warmup': 4}, r'warmup=4 of CosineWithWarmupLR .* begin=0 to end=4; set param_scheduler'),
+        ({'param_scheduler.warmup': 3, 'param_scheduler.end': 2}, 'warmup=3 .* end=2'),
+        ({'param_scheduler': [dict(type='simmim_mm.CosineWithWarmupLR', warmup=9)]}, 'warmup=9 .* end=4'),
+        (
+            {
+                'param_scheduler': dict(type='CosineWithWarmupLR', by_epoch=False, warmup=30),
+                'train_cfg': dict(_delete_=True, type='IterBasedTrainLoop', max_iters=30),
+            },
+            'warmup=30 .* end=30',
+        ),
+        ({'train_dataloader.dataset.data_root': 'nowhere'}, "data_root='nowhere' does not exist"),
+        ({'train_dataloader.dataset.data_root': __file__}, 'is a file, not a folder'),
+        ({'train_dataloader.dataset.list_file': 'list.txt'}, "list_file='list.txt' does not exist"),
+        (
+            {'train_dataloader.dataset.dataset': dict(type='mmpretrain.CustomDataset', data_root='nowhere'),
+             'train_dataloader.dataset.type': 'HostImages'},
+            "train_dataloader.dataset.dataset.data_root='nowhere' does not exist",
+        ),
+        (
+            {'train_dataloader.dataset': dict(
+                _delete_=True, type='RepeatDataset', times=2,
+                dataset=dict(type='UnlabelledImages', data_root='nowhere'))},
+            "data_root='nowhere' does not exist",
+        ),
+        (
+            {'train_dataloader.dataset': dict(
+                _delete_=True, type='mmpretrain.CustomDataset', data_root=str(CONFIGS), ann_file='train.txt')},
+            r"train_dataloader.dataset.ann_file='train.txt' names '.*configs/train.txt', which does not exist",
+        ),
+        ({'val_dataloader': dict(dataset=dict(type='ShardedImages', data_root='gone'))},
+         "val_dataloader.dataset.data_root='gone' does not exist"),
+        ({'val_evaluator': dict(type='mmdet.CocoMetric', ann_file='gone.json'), 'val_dataloader': {}},
+         "val_evaluator.ann_file='gone.json'"),
+    ],
+    ids=lambda value: '',
+)  # fmt: skip
+def test_what_cannot_run_is_refused_before_anything_is_built(config, monkeypatch, settings, message):
+    """No model, no work dir: a run that is started again with other settings finds nothing of the first try."""
+    monkeypatch.setattr('simmim_mm.engine.launch.build_runner', lambda cfg: pytest.fail('something was built'))
+    cfg = config(**settings)
+    with pytest.raises((ValueError, FileNotFoundError, NotADirectoryError), match=message):
+        train(cfg)
+    assert not Path(cfg.work_dir).exists()
+
+
+def test_what_is_not_on_a_disk_or_will_be_fetched_is_left_alone():
+    """CIFAR is downloaded where it is missing; annotations may lie in a store."""
+    stored = dict(type='mmpretrain.CustomDataset', data_root='s3://bucket/data', ann_file='train.txt')
+    remote = dict(stored, data_root='data', backend_args=dict(backend='petrel'))
+    for dataset in (dict(type='mmpretrain.CIFAR10', data_root='nowhere'), stored, remote, dict(type='no.such.Dataset')):
+        check_places(Config(dict(train_dataloader=dict(dataset=dataset))), ['train_dataloader'])
+    closed = dict(type='mmpretrain.CIFAR10', data_root='nowhere', download=False)
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        check_places(Config(dict(train_dataloader=dict(dataset=closed))), ['train_dataloader'])
 
 
 class Rates(Hook):

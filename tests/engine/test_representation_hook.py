@@ -109,6 +109,40 @@ def test_unreadable_images_are_left_out(class_folder):
     assert torch.allclose(features, expected[numbers], atol=1e-5)
 
 
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_damaged_and_unfit_labelled_images_are_left_out_with_a_count(image_folder, class_folder, tmp_path, num_workers):
+    """A monitor ends no run: one warning counts and names them, whatever is wrong; the others are measured."""
+    labelled = class_folder()
+    spoilt = sorted(Path(labelled, 'coffee').iterdir())[:2]
+    spoilt[0].write_bytes(spoilt[0].read_bytes()[:2000])
+    spoilt[1].write_text('no image')
+    np.save(f'{labelled}/coffee/floats.npy', np.ones((9, 9, 3), np.float32))
+    runner = with_hook(image_folder(8), tmp_path / 'run', labelled=labelled, num_workers=num_workers)
+    said = []
+    runner.logger.warning = lambda text, *args: said.append(text)
+    runner.train()
+    told = [text for text in said if 'left out of the features' in text]
+    counts = [int(text.split()[0]) for text in told]
+    assert sum(counts) == 3  # of both parts, once in three measurements
+    for path in (*spoilt, Path(labelled, 'coffee', 'floats.npy')):
+        assert sum(str(path) in text for text in told) == 1
+    rows = rows_of(tmp_path / 'run')
+    assert len(rows) == 3
+    assert all(0 <= row['val/knn_top1'] <= 100 for row in rows)
+
+
+def test_settings_that_fit_no_labelled_image_are_refused_at_once(image_folder, tmp_path):
+    """Before the first iteration, as the data set of the training does."""
+    for label in ('a', 'b'):
+        (tmp_path / 'floats' / label).mkdir(parents=True)
+        for number in range(9):
+            np.save(tmp_path / 'floats' / label / f'{number}.npy', np.ones((9, 9, 3), np.float32))
+    runner = with_hook(image_folder(8), tmp_path / 'run', labelled=str(tmp_path / 'floats'))
+    with pytest.raises(ValueError, match='holds floating-point values, of which 8 bits are asked for'):
+        runner.train()
+    assert runner.iter == 0
+
+
 def _encode(root, positions):
     torch.manual_seed(0)
     model = build_model()

@@ -229,6 +229,12 @@ def test_the_tool(make_checkpoint, tmp_path, run_tool):
         ('SwinTransformer', dict(to='mmdet', method='nearest'), 'use geometric, bicubic'),
         ('SwinTransformer', dict(to='keras'), 'use mmpretrain, mmdet'),
         ('SwinTransformer', dict(to='timm', window_size=[4]), 'use --img-size 128, or --window-size 4 4 4 2'),
+        (
+            'SwinTransformer',
+            dict(to='timm', window_size=[3], img_size=[128]),
+            r'windows \[3, 3, 3, 3\] .* 32x32, 16x16, 8x8, 4x4 cells; use --img-size 192, or --window-size 2',
+        ),
+        ('SwinTransformer', dict(to='timm', window_size=[4, 4, 4, 3], img_size=[128]), '--img-size 192, .* 4 4 4 2'),
         ('SwinTransformer', dict(to='timm', file_format='safetensors'), r'end .* with .safetensors'),
         ('VisionTransformer', dict(to='mmseg', window_size=[7]), 'VisionTransformer has no windows'),
         ('BEiTViT', dict(to='timm'), 'without final norm'),
@@ -242,6 +248,35 @@ def test_nonsense_is_refused(make_checkpoint, tiny_encoders, tmp_path, family, a
     with pytest.raises(ValueError, match=message):
         export_backbone(path, str(tmp_path / 'out.pth'), **arguments)
     assert not (tmp_path / 'out.pth').exists()
+
+
+@pytest.mark.parametrize(
+    ('depths', 'window', 'pad', 'message'),
+    [
+        ([2, 1, 1, 1], 3, True, 'do not tile a map'),
+        ([1, 1, 1, 1], 3, True, None),  # nothing is shifted
+        ([1, 1, 1, 2], 4, True, 'where a map is one window wide'),
+        ([1, 1, 1, 2], 4, False, None),
+    ],
+)
+def test_windows_that_timm_computes_in_another_way(
+    make_checkpoint, tmp_path, monkeypatch, depths, window, pad, message
+):
+    """Refused before any weight is translated, exactly where features differ: without the check they are compared."""
+    timm = pytest.importorskip('simmim_mm.transfer.targets.timm')
+    pytest.importorskip('timm')
+    swin = dict(narrow_swin(window, 128), pad_small_map=pad)
+    swin['arch'] = dict(swin['arch'], depths=depths)
+    _, path = make_checkpoint(swin, 128)
+    with monkeypatch.context() as patched:
+        patched.setattr(timm, '_check_windows_tile', lambda module, backbone: None)
+        assert export_backbone(path, str(tmp_path / 'late.pth'), 'timm').ok == (message is None)
+    if message is None:
+        assert export_backbone(path, str(tmp_path / 'out.pth'), 'timm').ok
+        return
+    monkeypatch.setattr('simmim_mm.transfer.export.fit', lambda *args: pytest.fail('weights were made to fit'))
+    with pytest.raises(ValueError, match=message):
+        export_backbone(path, str(tmp_path / 'out.pth'), 'timm')
 
 
 def test_built_by_our_registry_too(make_checkpoint, tmp_path):

@@ -26,12 +26,14 @@ class UnreadableImageError(OSError):
         kind: One of :mod:`simmim_mm.datasets.transforms.kinds`, which groups reasons.
 
     Attributes:
+        file: Which one.
         path: Which one, on one line that any log can hold.
         reason: Why, likewise.
         kind: As given.
     """
 
     def __init__(self, path: str, reason: str, kind: str = kinds.DAMAGED) -> None:
+        self.file = path
         self.path = printable(path)
         self.reason = printable(reason)
         self.kind = kind

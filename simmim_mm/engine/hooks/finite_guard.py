@@ -47,15 +47,16 @@ class FiniteGuardHook(Hook):
     Weights, states of the optimiser and running statistics of batch norms stay what they were; learning rate and the
     rest of the schedule go on. Each such update is a warning in the log and a line of ``skipped_steps.jsonl`` in the
     work dir, with the files of its images; from the first one on, their number is logged as ``skipped_steps``. The
-    batch, with the weights that it met, is written to ``failed_batches/iter_N.pth`` for ``tools/replay_batch.py``.
-    With several processes all leave the same updates out. Overflows of fp16 that the loss scaler is there for are none
-    of these.
+    first batch of each row of failures, which explains the others, is written with the weights that it met to
+    ``failed_batches/iter_N.pth`` for ``tools/replay_batch.py``. With several processes all leave the same updates out.
+    Overflows of fp16 that the loss scaler is there for are none of these.
 
     On CUDA the decision is the device's, and the host reads it one update later; the device never waits.
 
     Args:
         max_in_a_row: A run ends when so many updates in a row failed.
-        max_files: How many batches are kept, the newest; of failures in a row the first ones. 0 for none.
+        max_files: Of how many rows, the newest, the first batch is kept. A row are failures without a good update
+            between; one that stands alone is a row too. 0 for none.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -70,7 +71,7 @@ class FiniteGuardHook(Hook):
         self.guard: StepGuard | None = None
         self.num_skipped = self.in_a_row = 0
         self._saved: str | None = None
-        self._first_saved: str | None = None  # of the failures in a row
+        self._first_saved: str | None = None  # of this row
 
     def before_train(self, runner: Runner) -> None:
         """Begins to watch the optimiser."""
@@ -143,18 +144,18 @@ class FiniteGuardHook(Hook):
 
     def _save(self, runner: Runner, outcome: Outcome, ranks: Sequence[int]) -> None:
         self._saved = None
-        if self.in_a_row > self.max_files:
+        if self.in_a_row == 1:
+            self._first_saved = None
+        # Later ones only where none was: the disk was full, or the run was resumed in the middle of a row.
+        if not self.max_files or self._first_saved is not None:
             return
-        chosen = list(ranks)[: self.max_files]
         path = None
         try:
-            path = save_failed_batch(runner, outcome, dist.get_rank() in chosen)
+            path = save_failed_batch(runner, outcome, dist.get_rank() == ranks[0])
         except (OSError, ValueError) as error:  # a full disk is no reason to end a run
             print_log(f'The batch is not saved: {error}', logger='current', level=logging.WARNING)
         paths = [each for each in dist.all_gather_object(path) if each]
-        self._saved = paths[0] if paths else None
-        if self.in_a_row == 1 or self._first_saved is None:
-            self._first_saved = self._saved
+        self._saved = self._first_saved = paths[0] if paths else None
         if dist.is_main_process():
             remove_oldest(runner.work_dir, self.max_files)
 

@@ -46,7 +46,8 @@ class RepresentationHook(PeriodicHook):
 
     A feature is the mean over the cells of a map. Images are whole ones (central crops, no flip) of the size in
     training. Training goes on as if nothing had been measured: modes of the model are restored, and no global random
-    state is drawn from. With several processes each encodes a part of the images, and the first one measures.
+    state is drawn from. Images that cannot be read, or do not fit the settings, are left out, with a warning that
+    counts and names them. With several processes each encodes a part of the images, and the first one measures.
 
     Args:
         interval: How often, in epochs or iterations; 0 for the end of training alone, when it is always done.
@@ -110,6 +111,7 @@ class RepresentationHook(PeriodicHook):
         self.prefix = prefix
         self._images: list[WholeImages] = []
         self._labels: list[Tensor] = []
+        self._left_out: dict[int, list[int]] = {}
         self._warned = False
 
     def before_train(self, runner: Runner) -> None:
@@ -134,13 +136,18 @@ class RepresentationHook(PeriodicHook):
             parts = bank_and_queries(self.labelled, self.queries, self.num_images)
             self._images = [WholeImages(part.sample_of, part.positions.tolist(), transforms) for part in parts]
             self._labels = [torch.from_numpy(part.labels) for part in parts]
+            known, asked = self._labels
+            runner.logger.info(
+                f'Classes of features are learnt from {len(known)} images of {len(known.unique())} classes and tried '
+                f'on {len(asked)} others'
+            )
         if len(self._images[0]) < 2:
             raise ValueError(
                 'RepresentationHook compares the features of several images, and there is one; name images with '
                 'labelled, hold more out for validation, or delete the hook from custom_hooks'
             )
         for images in self._images:
-            images[0]  # of other channels than the model's, for example
+            images.check()
         check_block(model, self.block)
 
     def act(self, runner: Runner, num_iters: int) -> None:
@@ -153,6 +160,8 @@ class RepresentationHook(PeriodicHook):
         ]
         if not is_main_process():
             return
+        for images, (_, kept) in zip(self._images, encoded, strict=True):
+            self._tell_left_out(runner, images, kept)
         features = [each for each, _ in encoded]
         labels = [each[kept.cpu()] for each, (_, kept) in zip(self._labels, encoded, strict=False)]
         values = {f'{self.prefix}/{name}': value for name, value in self._measure(runner, features, labels).items()}
@@ -165,10 +174,17 @@ class RepresentationHook(PeriodicHook):
         seconds = time.perf_counter() - begin
         runner.logger.info(f'Features of {sum(map(len, features))} images: {shown} ({seconds:.1f} s)')
 
+    def _tell_left_out(self, runner: Runner, images: WholeImages, kept: Tensor) -> None:
+        """Warns of images that are not used, once, and again when there are others."""
+        missing = sorted(set(range(len(images))).difference(kept.tolist()))
+        if missing and missing != self._left_out.get(id(images)):
+            runner.logger.warning(images.why_left_out(missing))
+        self._left_out[id(images)] = missing
+
     def _measure(self, runner: Runner, features: list[Tensor], labels: list[Tensor]) -> dict[str, float]:
         if not all(len(each) and each.isfinite().all() for each in features):
             runner.logger.warning(
-                'Features are not measured: no image could be read, or features are NaN or infinite, and the model '
+                'Features are not measured: no image could be used, or features are NaN or infinite, and the model '
                 'is broken; look at the loss, and lower optim_wrapper.optimizer.lr or use --precision bf16'
             )
             return {'rankme': math.nan, 'feature_std': math.nan}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,6 +85,7 @@ class TimmTarget(Target):
     def _swin(self) -> dict[str, Any]:
         module: Any = self.module
         check_windows_fit(module, self.backbone, 'timm')
+        _check_windows_tile(module, self.backbone)
         patch = module.patch_embed.projection.weight
         options = dict(
             img_size=image_hw(self.backbone),
@@ -125,6 +127,44 @@ class TimmTarget(Target):
                 init_values=0.1 if 'layers.0.gamma_1' in state else None,
             )
         return options
+
+
+def _check_windows_tile(module: Any, backbone: Mapping[str, Any]) -> None:
+    """Refuses windows that make another encoder of timm's class, which shifts maps and then pads them.
+
+    The host pads first. Stages of one block do not shift. Where a map is one window, timm does not shift, and
+    mmpretrain does if it pads.
+
+    Raises:
+        ValueError: If a stage has such windows, with what to change.
+    """
+    windows, patch = swin_windows(module), module.patch_embed.projection.weight.shape[-1]
+    height, width = image_hw(backbone)
+    scales = [patch * 2**stage for stage in range(len(windows))]
+    maps = [(-(-height // scale), -(-width // scale)) for scale in scales]
+    shifts = [depth > 1 for depth in module.depths]
+    where = f'at {height}x{width} px windows {windows} lie on maps of {", ".join(f"{h}x{w}" for h, w in maps)} cells'
+    step = math.lcm(*(window * scale for window, scale in zip(windows, scales, strict=True)))
+    if any(shift and (h % window or w % window) for shift, window, (h, w) in zip(shifts, windows, maps, strict=True)):
+        sides = [-(-side // step) * step for side in (height, width)]
+        size = ' '.join(map(str, sides[:1] if sides[0] == sides[1] else sides))
+        fitting = [_largest_divisor(math.gcd(h, w), window) for window, (h, w) in zip(windows, maps, strict=True)]
+        other = f', or --window-size {" ".join(map(str, fitting))}' if min(fitting) > 1 else ''
+        raise ValueError(
+            'the Swin of timm is another encoder where windows do not tile a map, as it pads after it has shifted: '
+            f'{where}; use --img-size {size}{other}, or another target'
+        )
+    padded = [bool(stage.blocks[0].attn.pad_small_map) for stage in module.stages]
+    for stage, (shift, window, cells) in enumerate(zip(shifts, windows, maps, strict=True)):
+        if shift and padded[stage] and min(cells) == window:
+            raise ValueError(
+                f'the Swin of timm does not shift windows where a map is one window wide, and this encoder does, with '
+                f'pad_small_map=True: {where}; use --img-size {2 * step}, or another target'
+            )
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return next(each for each in range(min(number, most), 0, -1) if number % each == 0)
 
 
 def _per_stage(windows: list[int]) -> int | tuple[tuple[int, int], ...]:
