@@ -76,6 +76,9 @@ def estimate(
     does this inside each of the M = N / 8 machines, and averages the eighth that a GPU keeps of the gradients over
     machines (all-reduce, 2 (M - 1) / M of its bytes), behind the backward pass and beside what goes on inside.
 
+    What all GPUs do together goes between machines by all adapters of a machine at once, as NCCL's rings do; of HSDP,
+    each GPU has a group of its own, and its own adapter. Latency, which grows with the GPUs of a group, is not in it.
+
     Args:
         counts: Of the model.
         gpu: The hardware.
@@ -107,9 +110,11 @@ def estimate(
     forward = counts.forward * batch / speed
     backward = (counts.backward + (counts.recomputed if checkpointing else 0)) * batch / speed
     link, network = (rate * 1e9 * assumed.link_share for rate in (gpu.link, gpu.network))
+    # Rings over whole machines go through the adapters of all their GPUs at once.
+    whole = min(link, network * (gpus % GPUS_PER_NODE or GPUS_PER_NODE)) if gpus > GPUS_PER_NODE else link
     # Among those that share a copy, and between copies: of DDP, each GPU has one; of FSDP2 there is one.
-    inside = link if shard_size <= GPUS_PER_NODE else network
-    across = link if gpus <= GPUS_PER_NODE else network
+    inside = link if strategy == 'HSDP' else whole
+    across = network if strategy == 'HSDP' else whole
     gathered, reduced = (_share(shard_size) * size * values for size in (NARROW, WIDE))
     averaged = 2 * _share(gpus // shard_size) * own
     step = max(forward, gathered / inside) + max(backward, (gathered + reduced) / inside, averaged / across)

@@ -15,12 +15,13 @@ from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.debug import CommDebugMode
 
 from simmim_mm.engine.sharding import FullyShardedDataParallel
+from simmim_mm.engine.sharding.averages import update_locally
 from simmim_mm.engine.sharding.states import gather
 
 MOMENTUM = 0.3
 BEGIN = 2
 
-# Validation in the middle; reconstructions, which leave weights gathered, before it.
+# Validation in the middle, and reconstructions before it.
 AVERAGED = f"""
 train_cfg['val_interval'] = 1
 default_hooks['checkpoint'].update(by_epoch=False, max_keep_ckpts=9, save_best='val/hidden_l1', rule='less')
@@ -28,7 +29,7 @@ custom_hooks = [
     dict(type='ReconstructionHook', interval=1, num_images=2),
     dict(type='EMAHook', momentum={MOMENTUM}, begin_iter={BEGIN}, strict_load=True)]
 val_dataloader = dict(
-    batch_size=1, num_workers=0, persistent_workers=False, sampler=dict(type='SeededSampler', shuffle=False, seed=0),
+    batch_size=2, num_workers=0, persistent_workers=False, sampler=dict(type='SeededSampler', shuffle=False, seed=0),
     collate_fn=dict(type='simmim_mm.stack_samples'),
     dataset=dict(type='UnlabelledImages', data_root={{data_root!r}}, fixed=True, pipeline=[
         dict(type='LoadImage'), dict(type='CenterCrop', size=64), dict(type='RandomPatchMask', mask_patch_size=32),
@@ -52,8 +53,8 @@ def one(folder) -> Path:
 
 @pytest.fixture(scope='module')
 def two(folder) -> Path:
-    """The same with shards in two."""
-    return run(folder, 'two', 2, SHARDED)
+    """The same with shards in two, which reconstructions and validation leave gathered."""
+    return run(folder, 'two', 2, SHARDED, 'model_wrapper_cfg.reshard_after_forward=False')
 
 
 def at(work_dir: Path, iteration: int) -> dict:
@@ -184,6 +185,7 @@ def test_averages_of_shards_are_those_of_whole_models(number, shard_size):
             assert len(parts) == len(list(small_model().parameters()))
             assert not any(value.requires_grad for value in parts)
             assert sum(value.to_local().numel() for value in parts) < 0.7 * sum(value.numel() for value in parts)
+            update_locally(average)
             found = follow(wrapper.module, average, wrapper)
             model = small_model()
             expected = follow(model, HOST_MODELS.build({**cfg, 'model': model}), model)
@@ -211,7 +213,7 @@ def test_a_copy_computes_what_its_model_does():
 
     def job() -> bool:
         torch.distributed.init_process_group('gloo')
-        wrapper = FullyShardedDataParallel(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1)))
+        wrapper = FullyShardedDataParallel(nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 1)), False)
         wrapper.shard('cpu', 'bf16', copies=True)
         images = torch.rand(4, 3)
         wrapper.eval()

@@ -49,8 +49,12 @@ def test_fsdp_by_hand_between_machines():
     assert plan.activations == 10 * 1.5e8
     assert plan.compute == pytest.approx(0.1 + 0.2 + 0.09)
     assert plan.sent == 15 / 16 * (2 * 2e9 + 4e9)
-    # Weights arrive more slowly than they are used: 15/16 x 2 GB, and again with 15/16 x 4 GB, at 10 GB/s.
-    assert plan.step == pytest.approx(0.1875 + 0.5625 + 0.028 / 16)
+    # Eight adapters of 10 GB/s are slower than the link of 100: 15/16 x 2 GB, and again with 15/16 x 4 GB, at 80 GB/s.
+    assert plan.communication == pytest.approx(15 / 16 * 8e9 / 80e9)
+    # That hides behind the computing. With adapters of 1 GB/s, weights arrive more slowly than they are used.
+    assert plan.step == pytest.approx(0.39 + 0.028 / 16)
+    slow = estimate(BILLION, ROUND._replace(network=1), 16, 10, 'FSDP2', True, PERFECT)
+    assert slow.step == pytest.approx(15 / 16 * (2e9 + 6e9) / 8e9 + 0.028 / 16)
 
 
 def test_hsdp_by_hand_between_machines():
@@ -70,7 +74,16 @@ def test_hsdp_waits_for_its_slowest_link():
     slow = ROUND._replace(network=1)
     plan = estimate(BILLION, slow, 32, 1, 'HSDP', False, PERFECT)
     assert plan.step == pytest.approx(7 / 8 * 2e9 / 100e9 + 0.75 + 0.028 / 8)
-    assert estimate(BILLION, slow, 32, 1, 'FSDP2', False, PERFECT).step > 7
+
+
+def test_between_machines_no_way_is_faster_than_its_adapters():
+    slow = ROUND._replace(network=1)
+    ring = estimate(BILLION, slow, 16, 1, 'DDP', False, PERFECT)
+    assert ring.communication == pytest.approx(2 * 15 / 16 * 4e9 / 8e9)
+    # Two more GPUs in a second machine have two adapters, and links that are faster than any are not exceeded.
+    assert estimate(BILLION, slow, 10, 1, 'DDP', False, PERFECT).communication == pytest.approx(2 * 0.9 * 4e9 / 2e9)
+    fast = ROUND._replace(network=50)
+    assert estimate(BILLION, fast, 16, 1, 'DDP', False, PERFECT).communication == pytest.approx(2 * 15 / 16 * 4e9 / 1e11)
 
 
 def test_hsdp_needs_several_whole_machines():
