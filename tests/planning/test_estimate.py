@@ -80,10 +80,12 @@ def test_between_machines_no_way_is_faster_than_its_adapters():
     slow = ROUND._replace(network=1)
     ring = estimate(BILLION, slow, 16, 1, 'DDP', False, PERFECT)
     assert ring.communication == pytest.approx(2 * 15 / 16 * 4e9 / 8e9)
-    # Two more GPUs in a second machine have two adapters, and links that are faster than any are not exceeded.
+    # Two more GPUs in a second machine have two adapters. Faster adapters wait for the links inside.
     assert estimate(BILLION, slow, 10, 1, 'DDP', False, PERFECT).communication == pytest.approx(2 * 0.9 * 4e9 / 2e9)
     fast = ROUND._replace(network=50)
-    assert estimate(BILLION, fast, 16, 1, 'DDP', False, PERFECT).communication == pytest.approx(2 * 15 / 16 * 4e9 / 1e11)
+    assert estimate(BILLION, fast, 16, 1, 'DDP', False, PERFECT).communication == pytest.approx(
+        2 * 15 / 16 * 4e9 / 1e11
+    )
 
 
 def test_hsdp_needs_several_whole_machines():

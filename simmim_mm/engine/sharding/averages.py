@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from simmim_mm.engine.guards.gradients import local_part
 
 # Of EMAHook, those that read or change weights in the course of a run.
-EVENTS = ('before_train', 'after_train_iter', 'before_val_epoch', 'after_val_epoch')
+EVENTS = (
+    'before_train',
+    'after_train_iter',
+    'before_val_epoch',
+    'after_val_epoch',
+    'before_test_epoch',
+    'after_test_epoch',
+)
 
 
 def without_weights(model: nn.Module) -> nn.Module:
