@@ -9,7 +9,7 @@ from simmim_mm.planning.hardware import GPUS_PER_NODE, Gpu
 
 # Bytes of fp32, in which weights, gradients and the two moments of AdamW are kept; and of bf16.
 WIDE, NARROW = 4, 2
-STRATEGIES = ('DDP', 'FSDP2')
+STRATEGIES = ('DDP', 'FSDP2', 'HSDP')
 
 
 class Assumptions(NamedTuple):
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
         activations: What waits for the backward pass.
         largest_batch: Images a GPU that fit beside the rest; 0 if none do.
         compute: Time of forward and backward pass.
-        communication: Time of the collectives, were there nothing else.
+        communication: Time of the collectives, one after another, were there nothing else.
         step: Time of the step: what of the collectives cannot hide behind computing comes on top.
         sent: Bytes that a GPU sends.
     """
@@ -72,14 +72,19 @@ def estimate(
 
     DDP averages gradients in fp32 (all-reduce, 2 (N - 1) / N of their bytes from each GPU) behind the backward pass.
     FSDP2 gathers weights in bf16 before the forward and the backward pass, and reduces gradients in fp32
-    ((N - 1) / N of the bytes each; Rajbhandari et al., ZeRO, https://arxiv.org/abs/1910.02054, section 7).
+    ((N - 1) / N of the bytes each; Rajbhandari et al., ZeRO, https://arxiv.org/abs/1910.02054, section 7). HSDP
+    does this inside each of the M = N / 8 machines, and averages the eighth that a GPU keeps of the gradients over
+    machines (all-reduce, 2 (M - 1) / M of its bytes), behind the backward pass and beside what goes on inside.
+
+    What all GPUs do together goes between machines by all adapters of a machine at once, as NCCL's rings do; of HSDP,
+    each GPU has a group of its own, and its own adapter. Latency, which grows with the GPUs of a group, is not in it.
 
     Args:
         counts: Of the model.
         gpu: The hardware.
         gpus: N, how many of it.
         batch: Images for each GPU.
-        strategy: ``'DDP'`` or ``'FSDP2'``.
+        strategy: One of :data:`STRATEGIES`; for HSDP, N must be :func:`possible`.
         checkpointing: Whether blocks are computed again in the backward pass.
         assumptions: See there.
 
@@ -87,8 +92,9 @@ def estimate(
         The estimate.
     """
     assumed = assumptions or Assumptions()
-    values, sharded = counts.parameters, strategy == 'FSDP2'
-    own = WIDE * values / (gpus if sharded else 1)
+    values, sharded = counts.parameters, strategy != 'DDP'
+    shard_size = {'DDP': 1, 'FSDP2': gpus, 'HSDP': GPUS_PER_NODE}[strategy]
+    own = WIDE * values / shard_size
     if sharded:
         # Two units at once, as the next one is gathered ahead: weights, their gradients, and those in fp32 to send.
         buffers = 2 * counts.largest_unit * (2 * NARROW + WIDE) + counts.rest * (2 * NARROW + WIDE)
@@ -103,18 +109,29 @@ def estimate(
     speed = gpu.tflops * 1e12 * assumed.mfu
     forward = counts.forward * batch / speed
     backward = (counts.backward + (counts.recomputed if checkpointing else 0)) * batch / speed
-    bandwidth = (gpu.link if gpus <= GPUS_PER_NODE else gpu.network) * 1e9 * assumed.link_share
-    share = (gpus - 1) / gpus
-    gathered, reduced = share * NARROW * values, share * WIDE * values
-    if sharded:
-        sent = 2 * gathered + reduced
-        step = max(forward, gathered / bandwidth) + max(backward, (gathered + reduced) / bandwidth)
-    else:
-        sent = 2 * reduced
-        step = forward + max(backward, sent / bandwidth)
+    link, network = (rate * 1e9 * assumed.link_share for rate in (gpu.link, gpu.network))
+    # Rings over whole machines go through the adapters of all their GPUs at once.
+    whole = min(link, network * (gpus % GPUS_PER_NODE or GPUS_PER_NODE)) if gpus > GPUS_PER_NODE else link
+    # Among those that share a copy, and between copies: of DDP, each GPU has one; of FSDP2 there is one.
+    inside = link if strategy == 'HSDP' else whole
+    across = network if strategy == 'HSDP' else whole
+    gathered, reduced = (_share(shard_size) * size * values for size in (NARROW, WIDE))
+    averaged = 2 * _share(gpus // shard_size) * own
+    step = max(forward, gathered / inside) + max(backward, (gathered + reduced) / inside, averaged / across)
+    communication = (2 * gathered + reduced) / inside + averaged / across
     # AdamW reads weights, gradients and moments, and writes all but the gradients.
     step += 7 * own / (gpu.memory_bandwidth * 1e9)
     return Plan(
         own, own, 2 * own, buffers, fixed + per_image * batch, max(0, int(room // per_image)),
-        forward + backward, sent / bandwidth, step, sent,
+        forward + backward, communication, step, 2 * gathered + reduced + averaged,
     )  # fmt: skip
+
+
+def possible(strategy: str, gpus: int) -> bool:
+    """Whether a strategy is another one than those before it: HSDP needs several whole machines."""
+    return strategy != 'HSDP' or (gpus > GPUS_PER_NODE and gpus % GPUS_PER_NODE == 0)
+
+
+def _share(number: int) -> float:
+    """What of a tensor a process sends when it is gathered from a number of them, or reduced to their parts."""
+    return (number - 1) / number

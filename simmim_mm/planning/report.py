@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from simmim_mm.planning.counts import Counts, build_without_memory, count
-from simmim_mm.planning.estimate import STRATEGIES, Assumptions, estimate
+from simmim_mm.planning.estimate import STRATEGIES, Assumptions, estimate, possible
 from simmim_mm.planning.hardware import GPUS, GPUS_PER_NODE
 from simmim_mm.tables import table
 
@@ -72,6 +72,7 @@ def plan_run(
         _row(counts, recipe, gpu, number, batch_per_gpu, strategy, checkpointing, assumed)
         for number in gpus
         for strategy in STRATEGIES
+        if possible(strategy, number)
         for checkpointing in (False, True)
     ]
     return '\n'.join([*_facts(counts, recipe, gpu, size, assumed), '', table(HEAD, rows)])

@@ -225,7 +225,15 @@ def test_of_many_batches_the_last_are_kept():
     assert len(outcomes[0].parts) == MOST_HELD
 
 
-@pytest.mark.parametrize('wrapper', ['MMDistributedDataParallel', 'FullyShardedDataParallel'])
+@pytest.mark.parametrize(
+    'wrapper',
+    [
+        dict(type='MMDistributedDataParallel'),
+        dict(type='FullyShardedDataParallel'),
+        dict(type='FullyShardedDataParallel', shard_size=1),
+    ],
+    ids=['DDP', 'FSDP2', 'HSDP'],
+)
 @pytest.mark.parametrize('clip', [dict(max_norm=5.0), None], ids=['clipped', 'not clipped'])
 def test_all_processes_leave_the_same_out(tmp_path, wrapper, clip):
     """The second of two has the NaN: the first one knows its files, and both end as if the batch had not been."""
@@ -235,7 +243,7 @@ def test_all_processes_leave_the_same_out(tmp_path, wrapper, clip):
         def change(cfg):
             cfg.launcher = 'pytorch'
             cfg.optim_wrapper.clip_grad = clip
-            cfg.model_wrapper_cfg = dict(type=wrapper)
+            cfg.model_wrapper_cfg = dict(wrapper)
             if not guarded:
                 cfg.default_hooks.finite_guard = None
 

@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from simmim_mm.engine.config import find_config
 from simmim_mm.planning.counts import Counts, Kept
-from simmim_mm.planning.estimate import Assumptions, estimate
+from simmim_mm.planning.estimate import Assumptions, estimate, possible
 from simmim_mm.planning.hardware import GPUS, Gpu
 from simmim_mm.planning.report import plan_run
 
@@ -49,18 +49,59 @@ def test_fsdp_by_hand_between_machines():
     assert plan.activations == 10 * 1.5e8
     assert plan.compute == pytest.approx(0.1 + 0.2 + 0.09)
     assert plan.sent == 15 / 16 * (2 * 2e9 + 4e9)
-    # Weights arrive more slowly than they are used: 15/16 x 2 GB, and again with 15/16 x 4 GB, at 10 GB/s.
-    assert plan.step == pytest.approx(0.1875 + 0.5625 + 0.028 / 16)
+    # Eight adapters of 10 GB/s are slower than the link of 100: 15/16 x 2 GB, and again with 15/16 x 4 GB, at 80 GB/s.
+    assert plan.communication == pytest.approx(15 / 16 * 8e9 / 80e9)
+    # That hides behind the computing. With adapters of 1 GB/s, weights arrive more slowly than they are used.
+    assert plan.step == pytest.approx(0.39 + 0.028 / 16)
+    slow = estimate(BILLION, ROUND._replace(network=1), 16, 10, 'FSDP2', True, PERFECT)
+    assert slow.step == pytest.approx(15 / 16 * (2e9 + 6e9) / 8e9 + 0.028 / 16)
 
 
-@pytest.mark.parametrize('strategy', ['DDP', 'FSDP2'])
+def test_hsdp_by_hand_between_machines():
+    """The same, with a copy in each of the two machines."""
+    plan = estimate(BILLION, ROUND, 16, 10, 'HSDP', True, PERFECT)
+    assert (plan.weights, plan.gradients, plan.optimizer) == (0.5e9, 0.5e9, 1e9)
+    assert plan.buffers == 2 * 1e8 * 8 + 1e7 * 8
+    # Inside, 7/8 of 2 GB twice and of 4 GB; between the two, 2 x 1/2 of the eighth of 4 GB.
+    assert plan.sent == 7 / 8 * (2 * 2e9 + 4e9) + 0.5e9
+    assert plan.communication == pytest.approx(7e9 / 100e9 + 0.5e9 / 10e9)
+    # All of it hides behind 0.1 s forward and 0.29 s backward.
+    assert plan.step == pytest.approx(0.39 + 0.028 / 8)
+
+
+def test_hsdp_waits_for_its_slowest_link():
+    """Of the backward pass: 5.25 GB inside at 100 GB/s, or 0.75 GB between four machines at 1 GB/s."""
+    slow = ROUND._replace(network=1)
+    plan = estimate(BILLION, slow, 32, 1, 'HSDP', False, PERFECT)
+    assert plan.step == pytest.approx(7 / 8 * 2e9 / 100e9 + 0.75 + 0.028 / 8)
+
+
+def test_between_machines_no_way_is_faster_than_its_adapters():
+    slow = ROUND._replace(network=1)
+    ring = estimate(BILLION, slow, 16, 1, 'DDP', False, PERFECT)
+    assert ring.communication == pytest.approx(2 * 15 / 16 * 4e9 / 8e9)
+    # Two more GPUs in a second machine have two adapters. Faster adapters wait for the links inside.
+    assert estimate(BILLION, slow, 10, 1, 'DDP', False, PERFECT).communication == pytest.approx(2 * 0.9 * 4e9 / 2e9)
+    fast = ROUND._replace(network=50)
+    assert estimate(BILLION, fast, 16, 1, 'DDP', False, PERFECT).communication == pytest.approx(
+        2 * 15 / 16 * 4e9 / 1e11
+    )
+
+
+def test_hsdp_needs_several_whole_machines():
+    numbers = (1, 4, 8, 12, 16, 24)
+    assert [number for number in numbers if possible('HSDP', number)] == [16, 24]
+    assert all(possible(strategy, number) for strategy in ('DDP', 'FSDP2') for number in numbers)
+
+
+@pytest.mark.parametrize(('strategy', 'gpus'), [('DDP', 8), ('FSDP2', 8), ('HSDP', 16)])
 @pytest.mark.parametrize('checkpointing', [False, True])
-def test_the_largest_batch_is_the_last_that_fits(strategy, checkpointing):
+def test_the_largest_batch_is_the_last_that_fits(strategy, gpus, checkpointing):
     gpu = GPUS['h100']
-    batch = estimate(BILLION, gpu, 8, 1, strategy, checkpointing).largest_batch
+    batch = estimate(BILLION, gpu, gpus, 1, strategy, checkpointing).largest_batch
     limit = Assumptions().memory_share * gpu.memory * 1e9
-    assert estimate(BILLION, gpu, 8, batch, strategy, checkpointing).memory <= limit
-    assert estimate(BILLION, gpu, 8, batch + 1, strategy, checkpointing).memory > limit
+    assert estimate(BILLION, gpu, gpus, batch, strategy, checkpointing).memory <= limit
+    assert estimate(BILLION, gpu, gpus, batch + 1, strategy, checkpointing).memory > limit
 
 
 def test_one_gpu_sends_nothing():
@@ -71,12 +112,13 @@ def test_one_gpu_sends_nothing():
 
 def test_a_plan_is_a_table(tiny_swin):
     cfg = Config(dict(model=dict(type='SimMIM', backbone=tiny_swin(), img_size=64)))
-    lines = plan_run(cfg, [1, 8], 'a100', batch_per_gpu=4, epochs=2, images=1000).splitlines()
+    lines = plan_run(cfg, [1, 8, 16], 'a100', batch_per_gpu=4, epochs=2, images=1000).splitlines()
     table = [[cell.strip() for cell in line.strip('|').split('|')] for line in lines if line.startswith('|')]
     head, rows = table[0], [dict(zip(table[0], row, strict=True)) for row in table[2:]]
     assert [(row['GPUs'], row['strategy'], row['checkpointing']) for row in rows] == [
         (number, strategy, checkpointing)
-        for number in ('1', '8') for strategy in ('DDP', 'FSDP2') for checkpointing in ('no', 'yes')
+        for number, strategies in (('1', 'DDP FSDP2'), ('8', 'DDP FSDP2'), ('16', 'DDP FSDP2 HSDP'))
+        for strategy in strategies.split() for checkpointing in ('no', 'yes')
     ]  # fmt: skip
     assert {row['fits'] for row in rows} == {'yes'}
     assert len(head) == 15

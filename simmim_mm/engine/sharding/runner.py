@@ -11,9 +11,11 @@ from mmengine.hooks import EMAHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from simmim_mm.engine.hooks import AccelerationHook
 from simmim_mm.engine.precision import choose_precision
+from simmim_mm.engine.sharding.averages import average_shards, check_average
 from simmim_mm.engine.sharding.states import CopyIntoShards, gather, shard_optimizer_state, whole_norm
 from simmim_mm.engine.sharding.wrapper import FullyShardedDataParallel
 from simmim_mm.registry import RUNNERS
@@ -35,17 +37,20 @@ class ShardedRunner(Runner):
     tensors and plain keys, of model and optimiser, which any number of processes can go on from, one process without
     this class too. Without several processes it is the plain Runner. Tests of a checkpoint run on whole models.
 
+    Averages of the weights (``EMAHook``) are shared out as the weights are.
+
     Raises:
-        ValueError: If the run has what shards cannot do: a moving average of the weights, or fp16.
+        ValueError: If the run has what shards cannot do: fp16, or averages on another device.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if isinstance(self.model, FullyShardedDataParallel) and any(isinstance(hook, EMAHook) for hook in self.hooks):
-            raise ValueError(
-                'EMAHook copies the whole model, which FullyShardedDataParallel does not have; delete EMAHook from '
-                'custom_hooks, or model_wrapper_cfg'
-            )
+        if isinstance(self.model, FullyShardedDataParallel):
+            for hook in self._average_hooks():
+                check_average(hook.ema_cfg, get_device().split(':')[0])
+
+    def _average_hooks(self) -> list[EMAHook]:
+        return [hook for hook in self.hooks if isinstance(hook, EMAHook)]
 
     @property
     def sharded(self) -> bool:
@@ -67,7 +72,9 @@ class ShardedRunner(Runner):
             device_type = get_device().split(':')[0]
             precision = _precision_of(self.optim_wrapper, device_type)
             super()._init_model_weights()
-            self.model.shard(device_type, precision)
+            self.model.shard(device_type, precision, copies=bool(self._average_hooks()))
+            for hook in self._average_hooks():
+                average_shards(hook, self.model.module)
         return super().train()
 
     def _init_model_weights(self) -> None:
@@ -110,18 +117,21 @@ class ShardedRunner(Runner):
         if not self.sharded:
             super().save_checkpoint(*args, **kwargs)
             return
-        model, keep = self.model.module, dist.is_main_process()
-        weights = gather(model.state_dict(), keep)
-        hooks = [model.register_state_dict_post_hook(lambda module, state, prefix, _: state.update(weights))]
+        keep = dist.is_main_process()
+        sources = [self.model.module, *(hook.ema_model for hook in self._average_hooks())]
         if kwargs.get('save_optimizer', True):
-            optimizer = self.optim_wrapper.optimizer
-            optimizer_state = gather(optimizer.state_dict(), keep)
-            hooks.append(optimizer.register_state_dict_post_hook(lambda *_: optimizer_state))
+            sources.append(self.optim_wrapper.optimizer)
+        hooks = [_hand_out(source, gather(source.state_dict(), keep)) for source in sources]
         try:
             super().save_checkpoint(*args, **kwargs)
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _hand_out(source: Any, whole: dict[str, Any]) -> RemovableHandle:
+    """Lets the next state dicts of a module or an optimiser have whole tensors in place of shards."""
+    return source.register_state_dict_post_hook(lambda _, state, *__: state.update(whole))
 
 
 def _precision_of(optim_wrapper: Any, device_type: str) -> str:

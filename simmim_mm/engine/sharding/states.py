@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, Shard
 from torch.overrides import TorchFunctionMode
 
 
@@ -34,14 +34,15 @@ def own_part(whole: Tensor, like: DTensor) -> Tensor:
 
     Args:
         whole: Of the shape of ``like``.
-        like: Shared out along its first dimension over a mesh of one dimension.
+        like: Shared out along its first dimension over one dimension of a mesh; over another one it is replicated.
 
     Returns:
-        A view of the rows; empty where there are fewer rows than processes, and this one has none.
+        A view of the rows; empty where there are fewer rows than processes that share them, and this one has none.
     """
     assert whole.shape == like.shape, f'{tuple(whole.shape)} is no {tuple(like.shape)}'
-    parts = whole.chunk(like.device_mesh.size(), dim=0)
-    rank = like.device_mesh.get_local_rank()
+    dimension = like.placements.index(Shard(0))
+    parts = whole.chunk(like.device_mesh.size(dimension), dim=0)
+    rank = like.device_mesh.get_local_rank(dimension)
     return parts[rank] if rank < len(parts) else whole[:0]
 
 

@@ -9,8 +9,9 @@ from mmengine import dist
 from mmengine.logging import print_log
 from torch import nn
 
+from simmim_mm.engine.sharding.averages import copy_shards, without_weights
 from simmim_mm.engine.sharding.units import sharding_units
-from simmim_mm.options import check_flag
+from simmim_mm.options import check_flag, check_whole
 from simmim_mm.registry import MODEL_WRAPPERS
 
 # What is called on a SimMIM beside its forward pass, and needs gathered weights.
@@ -27,6 +28,10 @@ class FullyShardedDataParallel(nn.Module):
     https://arxiv.org/abs/2304.11277). Runs with :class:`~simmim_mm.engine.sharding.ShardedRunner`, which our
     ``train.py`` takes by itself.
 
+    With ``shard_size`` S it is hybrid sharding (HSDP; section 3.2.2 there): each S processes of consecutive ranks share
+    one copy of the model, and P / S copies are kept. Weights are gathered from S processes; gradients are averaged over
+    those first, and then each process averages its 1/S with P / S - 1 others.
+
     Args:
         module: The model, whole. It stays whole until :meth:`shard`.
         reshard_after_forward: Whether the weights of a block are given up between its forward and its backward pass,
@@ -34,28 +39,38 @@ class FullyShardedDataParallel(nn.Module):
         param_dtype: ``'auto'`` for weights that are gathered in bf16 where the run computes in bf16, which halves the
             communication of weights; ``'fp32'`` for weights gathered as they are kept, so that what autocast computes
             in fp32 sees every digit of them. Weights are kept and updated in fp32 either way.
+        shard_size: S, how many processes share one copy, such as the GPUs of one machine; None for all of them.
 
     Raises:
-        ValueError: If an argument is unknown.
+        ValueError: If an argument is unknown, or if ``shard_size`` does not divide the number of processes.
     """
 
     module: Any
 
-    def __init__(self, module: nn.Module, reshard_after_forward: bool = True, param_dtype: str = 'auto') -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        reshard_after_forward: bool = True,
+        param_dtype: str = 'auto',
+        shard_size: int | None = None,
+    ) -> None:
         super().__init__()
         if param_dtype not in ('auto', 'fp32'):
             raise ValueError(f"model_wrapper_cfg.param_dtype={param_dtype!r} is unknown; use 'auto' or 'fp32'")
         self.module = module
         self.reshard_after_forward = check_flag(reshard_after_forward, 'reshard_after_forward', 'model_wrapper_cfg')
         self.param_dtype = param_dtype
+        self.shard_size = _check_shard_size(shard_size, dist.get_world_size())
         self.sharded = False
 
-    def shard(self, device_type: str, precision: str) -> None:
+    def shard(self, device_type: str, precision: str, copies: bool = False) -> None:
         """Shares the weights out, in place. Process 0's count.
 
         Args:
             device_type: ``'cuda'`` or ``'cpu'``, of the model.
             precision: ``'fp32'`` or ``'bf16'``, which the run computes in.
+            copies: Whether deep copies of the model, such as averages, are possible afterwards; all processes make
+                them together.
 
         Raises:
             ValueError: If this PyTorch has no FSDP2.
@@ -73,23 +88,32 @@ class FullyShardedDataParallel(nn.Module):
         gathered = torch.bfloat16 if precision == 'bf16' and self.param_dtype == 'auto' else None
         # Inputs stay what autocast makes them: images in bf16 would be targets in bf16 too.
         policy = MixedPrecisionPolicy(gathered, reduce_dtype=torch.float32, cast_forward_inputs=False)
-        mesh = init_device_mesh(device_type, (dist.get_world_size(),))
-        units = sharding_units(self.module)
-        for unit in units:
-            fully_shard(unit, mesh=mesh, reshard_after_forward=self.reshard_after_forward, mp_policy=policy)
-        fully_shard(self.module, mesh=mesh, mp_policy=policy)
-        if gathered is not None:  # the host validates without autocast, and would mix types
+        num_copies = dist.get_world_size() // self.shard_size
+        shape = {'replicate': num_copies, 'shard': self.shard_size} if num_copies > 1 else {'shard': self.shard_size}
+        mesh = init_device_mesh(device_type, tuple(shape.values()), mesh_dim_names=tuple(shape))
+
+        def share_out(module: nn.Module) -> int:
+            units = sharding_units(module)
+            for unit in units:
+                fully_shard(unit, mesh=mesh, reshard_after_forward=self.reshard_after_forward, mp_policy=policy)
+            fully_shard(module, mesh=mesh, mp_policy=policy)
             for name in ('forward', *FORWARD_METHODS):
-                if hasattr(self.module, name):
-                    autocast = torch.autocast(device_type, gathered)
-                    setattr(self.module, name, autocast(getattr(self.module, name)))
-        for name in FORWARD_METHODS:
-            if hasattr(self.module, name):
-                register_fsdp_forward_method(self.module, name)
+                if gathered is not None and hasattr(module, name):  # the host validates without it, and would mix types
+                    setattr(module, name, torch.autocast(device_type, gathered)(getattr(module, name)))
+            for name in FORWARD_METHODS:
+                if hasattr(module, name):
+                    register_fsdp_forward_method(module, name)
+            return len(units)
+
+        empty = without_weights(self.module) if copies else None
+        num_units = share_out(self.module)
+        if empty is not None:  # PyTorch refuses deep copies of what it has shared out
+            self.module.__deepcopy__ = lambda memo: copy_shards(self.module, empty, share_out)
         self.sharded = True
         print_log(
-            f'FSDP2: {sum(parameter.numel() for parameter in self.module.parameters()):,} values over {mesh.size()} '
-            f'processes, in {len(units)} parts and the rest; gathered in {"bf16" if gathered else "fp32"}',
+            f'FSDP2: {sum(parameter.numel() for parameter in self.module.parameters()):,} values over '
+            f'{self.shard_size} processes{f", in {num_copies} copies" if num_copies > 1 else ""}, in {num_units} parts '
+            f'and the rest; gathered in {"bf16" if gathered else "fp32"}',
             logger='current',
         )
 
@@ -124,3 +148,17 @@ class FullyShardedDataParallel(nn.Module):
     def test_step(self, data: Any) -> list:
         """The model's."""
         return self.module.test_step(data)
+
+
+def _check_shard_size(shard_size: int | None, num_processes: int) -> int:
+    """How many processes share one copy."""
+    if shard_size is None:
+        return num_processes
+    check_whole(shard_size, 'shard_size', 'model_wrapper_cfg')
+    if num_processes % shard_size:
+        divisors = ', '.join(str(number) for number in range(1, num_processes + 1) if num_processes % number == 0)
+        raise ValueError(
+            f'model_wrapper_cfg.shard_size={shard_size} does not divide the number of processes, {num_processes}; use '
+            f'one of {divisors}, or delete it to share one copy over all'
+        )
+    return shard_size
