@@ -169,6 +169,9 @@ def _set_wrapper(cfg: Config) -> None:
     """Takes MMEngine's settings of ``DistributedDataParallel``, but for gradients.
 
     They are views of the buckets in which they are summed: one copy of all gradients less, in time and in memory.
+
+    Raises:
+        ValueError: If a static graph is asked for in a run that accumulates gradients.
     """
     wrapper = cfg.get('model_wrapper_cfg') or {}
     wrapper.setdefault('type', 'MMDistributedDataParallel')
@@ -176,6 +179,12 @@ def _set_wrapper(cfg: Config) -> None:
         wrapper.setdefault('broadcast_buffers', False)
         wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
         wrapper.setdefault('gradient_as_bucket_view', True)
+        counts = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+        if wrapper.get('static_graph') and counts > 1:  # an internal assertion of PyTorch's fails in the first step
+            raise ValueError(
+                f'model_wrapper_cfg.static_graph=True does not go with optim_wrapper.accumulative_counts={counts} in '
+                'PyTorch; delete one of them'
+            )
     if get_device() == 'cpu':
         wrapper['device_ids'] = None
     cfg.model_wrapper_cfg = wrapper

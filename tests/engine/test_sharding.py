@@ -49,10 +49,17 @@ def test_two_processes_with_shards_equal_one(one, two):
     assert (two / 'reconstructions' / 'iter_4.png').stat().st_size > 1000
 
 
-def test_two_processes_with_whole_models_equal_one(folder, one):
-    whole = run(folder, 'ddp', 2)
+@pytest.mark.parametrize('options', [(), ('model_wrapper_cfg.static_graph=True',)], ids=['ddp', 'static_graph'])
+def test_two_processes_with_whole_models_equal_one(folder, one, options):
+    whole = run(folder, f'ddp_{len(options)}', 2, *options)
     assert logged(whole, 'loss') == pytest.approx(logged(one, 'loss'), rel=1e-5)
     assert_same_runs(one, whole)
+
+
+def test_a_static_graph_in_a_run_that_accumulates(folder):
+    options = ['model_wrapper_cfg.static_graph=True', 'optim_wrapper.accumulative_counts=2']
+    with pytest.raises(AssertionError, match='static_graph=True does not go with .*accumulative_counts=2'):
+        run(folder, 'static', 2, *options)
 
 
 @pytest.mark.parametrize(('start', 'number'), [('one', 2), ('two', 1), ('two', 2)])
