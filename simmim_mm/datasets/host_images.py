@@ -115,8 +115,7 @@ def build_host_set(dataset: Mapping[str, Any], owner: str) -> BaseDataset:
     if not cfg.get('download'):
         if 'download' in inspect.signature(kind.__init__).parameters:  # type: ignore[misc]
             cfg['download'] = False  # mmpretrain's default is to download
-        if _is_archive(kind):
-            _check_unpacked(kind, cfg, name)
+        check_unpacked(kind, cfg)
     try:
         return DATASETS.build({**cfg, 'pipeline': []})
     except (RuntimeError, AssertionError, OSError) as error:
@@ -127,18 +126,30 @@ def build_host_set(dataset: Mapping[str, Any], owner: str) -> BaseDataset:
         ) from error
 
 
-def _check_unpacked(kind: Any, cfg: dict[str, Any], name: str) -> None:
-    """Says what is missing before the host looks, which in a distributed run leaves the other processes waiting."""
+def check_unpacked(kind: Any, cfg: Mapping[str, Any]) -> None:
+    """Says what is missing before the host looks, which in a distributed run leaves the other processes waiting.
+
+    Args:
+        kind: Class of a data set of a host package. Only one that is an archive with a folder in it is looked at, as
+            CIFAR is.
+        cfg: Its config.
+
+    Raises:
+        FileNotFoundError: If files are missing, with where to fetch them.
+    """
+    if not _is_archive(kind):
+        return
     folder, names = _unpacked_files(kind, cfg)
     missing = [each for each in names if not os.path.isfile(os.path.join(folder, each))]
     if missing:
+        name = cfg['type'] if isinstance(cfg['type'], str) else kind.__name__
         raise FileNotFoundError(
             f'{name} finds no {", ".join(missing[:2])}{" ..." if len(missing) > 2 else ""} in {folder!r} (seen from '
             f'{os.getcwd()}); {_advice(kind, cfg)}'
         )
 
 
-def _unpacked_files(kind: Any, cfg: dict[str, Any]) -> tuple[str, list[str]]:
+def _unpacked_files(kind: Any, cfg: Mapping[str, Any]) -> tuple[str, list[str]]:
     root = str(cfg.get('data_root') or '')
     if isinstance(cfg.get('data_prefix'), str):
         root = os.path.join(root, cfg['data_prefix'])
@@ -152,7 +163,7 @@ def _is_archive(kind: Any) -> bool:
     return bool(getattr(kind, 'base_folder', None) and getattr(kind, 'url', None))
 
 
-def _advice(kind: Any, cfg: dict[str, Any]) -> str:
+def _advice(kind: Any, cfg: Mapping[str, Any]) -> str:
     where = 'name the folder above with --data-root FOLDER, or with dataset.data_root in the config'
     if not _is_archive(kind):
         return where

@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from simmim_mm.datasets import HostImages, ShardedImages, UnlabelledImages
+from simmim_mm.datasets.host_images import check_unpacked
 from simmim_mm.datasets.image_files import HOW_TO_NAME_A_FOLDER, check_place
 from simmim_mm.registry import DATASETS
 
@@ -70,6 +71,7 @@ def _check_dataset(dataset: dict, setting: str) -> None:
     elif issubclass(kind, UnlabelledImages):
         check_place(root, dataset.get('list_file'), dataset.get('pattern'))
     elif not _downloads(kind, dataset):
+        check_unpacked(kind, dataset)
         _check_folder(
             root, setting, f'put the data there, or name another folder with --data-root or {setting}.data_root'
         )

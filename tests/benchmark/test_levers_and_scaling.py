@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from simmim_mm.acceleration import LEVERS
+from simmim_mm.acceleration import LEVERS, compilation
 from simmim_mm.benchmark import command
 from simmim_mm.benchmark.gpu import gpu_table, makers_of, measure_gpu
 from simmim_mm.benchmark.levers import default_values, levers_table, variants
@@ -80,8 +80,9 @@ def test_scaling_of_a_tiny_model(tiny_config, tmp_path):
         plot_scaling(results, str(tmp_path / 'cost.txt'))
 
 
-def test_the_tables_of_a_gpu_on_a_cpu(tiny_config):
-    """The same code with a CPU in its place and tiny batches."""
+def test_the_tables_of_a_gpu_on_a_cpu(tiny_config, monkeypatch):
+    """The same code with a CPU in its place, tiny batches, and a compiler that traces and leaves the graph as it is."""
+    monkeypatch.setattr(compilation, 'BACKEND', 'eager')
     plan = Plan(tiny_config, acceleration={'preset': 'off'})
     results = measure_gpu(plan, batch_sizes=[2], rounds=1, repeats=1, jpeg_size=(120, 90))
     (batch,) = results['batches']

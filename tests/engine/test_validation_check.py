@@ -78,7 +78,7 @@ def test_a_run_with_such_a_fault_does_not_begin(image_folder, tmp_path):
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--data-root', folder]
     command += ['--work-dir', str(tmp_path / 'run'), '--precision', 'fp32', '--cfg-options']
     command += [f'val_dataloader.dataset.data_root={folder}', 'train_dataloader.batch_size=2']
-    command += ['train_dataloader.num_workers=0', 'train_cfg.max_iters=2']
+    command += ['train_dataloader.num_workers=0', 'train_cfg.max_iters=2', 'param_scheduler.warmup=1']
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)
     assert result.returncode == 2, result.stdout + result.stderr
     assert 'error: mask_ratio of RandomPatchMask in val_dataloader follows' in result.stderr
