@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ import torch
 
 from simmim_mm.engine.checkpoints import read_checkpoint
 from simmim_mm.engine.newest import newest_checkpoint
+from simmim_mm.engine.process_tree import kill_tree
 
 
 class KillTest(NamedTuple):
@@ -60,7 +59,7 @@ def run_kill_test(test: KillTest, kills: int, seed: int = 0) -> dict[str, int]:
 
     Args:
         test: What is run.
-        kills: Number of SIGKILLs to the whole process group, at moments drawn from the duration of a run.
+        kills: Number of SIGKILLs to all processes of the run, at moments drawn from the duration of a run.
         seed: Of the moments.
 
     Returns:
@@ -112,7 +111,7 @@ def _kill_after(process: subprocess.Popen, seconds: float) -> bool:
         process.wait(timeout=seconds)
         return False
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_tree(process.pid)
         process.wait()
         return True
 

@@ -10,7 +10,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from simmim_mm.engine.process_tree import status_of
 
 # Seconds between two looks, at most; a look reads a line of each worker.
 PAUSE = 5.0
@@ -77,12 +78,9 @@ def stopped_workers() -> list[int]:
     """The children of this process that are stopped, by number; none where the system does not tell (``/proc``)."""
     # Not active_children(), which would take the news of their end from PyTorch's handler.
     children = [child.pid for child in list(getattr(multiprocessing.process, '_children', ()))]
-    return [process for process in children if process is not None and _state(process) == 'T']
+    return [process for process in children if process is not None and _is_stopped(process)]
 
 
-def _state(process: int) -> str:
-    try:
-        line = Path(f'/proc/{process}/stat').read_text(encoding='utf-8', errors='replace')
-    except OSError:
-        return ''
-    return line.rpartition(')')[2].split()[0]  # behind the name, which may hold anything
+def _is_stopped(process: int) -> bool:
+    status = status_of(process)
+    return status is not None and status.state == 'T'
