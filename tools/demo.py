@@ -11,6 +11,8 @@ import _bootstrap  # noqa: F401
 TOOLS = Path(__file__).resolve().parent
 CONFIG = TOOLS.parent / 'configs' / 'simmim_demo.py'
 DATA = 'data/simmim_demo'  # as in the config
+# By a signal that a cluster sends before it ends a job (a checkpoint is written), and by Ctrl-C.
+INTERRUPTED = (75, 130)
 
 
 def parse_args() -> tuple[argparse.Namespace, list[str]]:
@@ -34,6 +36,9 @@ def main() -> None:
         print(f'{num_training} photographs for training and {num_held_out} held out are in {DATA}', flush=True)
         command = [sys.executable, str(TOOLS / 'train.py'), args.config, '--work-dir', args.work_dir, *train_args]
         status = subprocess.run(command, check=False).returncode
+        if status in INTERRUPTED:
+            again = f'python tools/train.py {args.config} --work-dir {args.work_dir} --resume'
+            print(f'Go on with: {again}', file=sys.stderr)
         if status:
             raise SystemExit(status)
         print(held_out_report(args.work_dir))

@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
         '--batch-per-gpu', type=whole_number(1), help="images (default: the recipe's batch over all GPUs)"
     )
     parser.add_argument('--images', type=whole_number(1), default=1_281_167, help='of the data (default: %(default)s)')
-    parser.add_argument('--epochs', type=whole_number(1), help="of the run (default: the config's)")
+    parser.add_argument('--epochs', type=whole_number(1), help="of the run (default: the config's, or its iterations)")
     parser.add_argument('--mfu', type=share, default=0.3, help='share of the peak, measured on your GPU (default: 0.3)')
     parser.add_argument('--link-share', type=share, default=0.7, help='of the published bandwidths (default: 0.7)')
     parser.add_argument('--memory-share', type=share, default=0.9, help='of the memory for tensors (default: 0.9)')

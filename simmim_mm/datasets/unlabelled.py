@@ -304,7 +304,8 @@ class UnlabelledImages(BaseDataset):
             f'{self._states.num_unreadable} of the {len(self)} images in {self.data_root!r} could not be read'
             f'{self._states.more()}; '
             f'max_unreadable={self.max_unreadable} allows fewer. The last one was {last}. Mend or remove them '
-            '(they are listed in unreadable_images.txt in the work dir), or raise max_unreadable of the data set'
+            '(they are listed in unreadable_images.txt in the work dir), or raise max_unreadable of the data set '
+            '(train_dataloader.dataset.max_unreadable, or that of val_dataloader)'
         )
 
     @staticmethod

@@ -16,7 +16,7 @@ GRACE = 30
 
 
 @FUNCTIONS.register_module()
-def start_worker(worker_id: int) -> None:
+def start_worker(worker_id: int, _scope_: str | None = None) -> None:
     """Seeds a worker, and lets it outlive the signals that ask a whole process group to end.
 
     A cluster sends them to workers too. PyTorch's workers end at once, and take the main process with them before
@@ -27,6 +27,7 @@ def start_worker(worker_id: int) -> None:
 
     Args:
         worker_id: The host's number of the worker.
+        _scope_: Unused; see :func:`~simmim_mm.datasets.collate.stack_samples`.
     """
     info = get_worker_info()
     assert info is not None

@@ -51,8 +51,9 @@ def hold_out(cfg: Config, share: float, path: str) -> None:
         )
     if cfg.get('val_dataloader') is not None:
         print_log(
-            f'--held-out {share} replaces the validation of the config: its images are validated on no longer, and '
-            'those in the training folder are trained on',
+            f'--held-out {share} validates on a part of the training folder that is not trained on, in place of what '
+            "the config validates on; where the config's validation images lie in the training folder, they are images "
+            'like all others now',
             logger='current',
             level=logging.WARNING,
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -17,6 +17,8 @@ HEAD = (
     'GPUs', 'strategy', 'checkpointing', 'images/GPU', 'state GB', 'buffers GB', 'activations GB', 'all GB', 'fits',
     'most images/GPU', 'step ms', 'of it not hidden ms', 'images/s', 'hours', 'sent GB/step',
 )  # fmt: skip
+# Of a config that names no length.
+ASSUMED_EPOCHS = 100
 
 
 class Recipe(NamedTuple):
@@ -24,13 +26,13 @@ class Recipe(NamedTuple):
 
     Attributes:
         batch: Images of a step on all GPUs.
-        epochs: Of the run.
-        images: Of an epoch.
+        images: Of the run.
+        length: The same in words.
     """
 
     batch: int
-    epochs: int
     images: int
+    length: str
 
 
 def plan_run(
@@ -50,7 +52,7 @@ def plan_run(
         gpu: One of :data:`~simmim_mm.planning.hardware.GPUS`.
         batch_per_gpu: Images for each GPU; by default the recipe's batch (``auto_scale_lr.base_batch_size``) over all.
         images: Of the data set; by default ImageNet-1K's.
-        epochs: Of the run; by default the config's.
+        epochs: Of the run; by default the config's, or its iterations.
         assumptions: What no count tells.
 
     Returns:
@@ -67,7 +69,7 @@ def plan_run(
     size = model.image_hw
     counts = count(model, *_mask_of(cfg))
     batch = (cfg.get('auto_scale_lr') or {}).get('base_batch_size', 2048)
-    recipe = Recipe(batch, epochs or (cfg.get('train_cfg') or {}).get('max_epochs') or 100, images)
+    recipe = _recipe(cfg.get('train_cfg') or {}, batch, images, epochs)
     rows = [
         _row(counts, recipe, gpu, number, batch_per_gpu, strategy, checkpointing, assumed)
         for number in gpus
@@ -76,6 +78,17 @@ def plan_run(
         for checkpointing in (False, True)
     ]
     return '\n'.join([*_facts(counts, recipe, gpu, size, assumed), '', table(HEAD, rows)])
+
+
+def _recipe(train_cfg: Mapping[str, Any], batch: int, images: int, epochs: int | None) -> Recipe:
+    iterations = train_cfg.get('max_iters')
+    if epochs is None and iterations is not None:
+        return Recipe(batch, iterations * batch, f'{iterations:,} iterations')
+    given = epochs or train_cfg.get('max_epochs')
+    length = f'{given or ASSUMED_EPOCHS} epochs of {images:,} images'
+    if not given:
+        length += ' (the config names no length: --epochs)'
+    return Recipe(batch, (given or ASSUMED_EPOCHS) * images, length)
 
 
 def _mask_of(cfg: Config) -> tuple[float, int]:
@@ -107,7 +120,7 @@ def _row(
         *(f'{value / 1e9:.1f}' for value in (state, plan.buffers, plan.activations, plan.memory)),
         'yes' if batch <= plan.largest_batch else 'no', str(plan.largest_batch),
         f'{1e3 * plan.step:.0f}', f'{1e3 * (plan.step - plan.compute):.0f}', f'{speed:,.0f}',
-        f'{recipe.epochs * recipe.images / speed / 3600:.1f}', f'{plan.sent / 1e9:.2f}',
+        f'{recipe.images / speed / 3600:.1f}', f'{plan.sent / 1e9:.2f}',
     )  # fmt: skip
 
 
@@ -126,5 +139,5 @@ def _facts(counts: Counts, recipe: Recipe, gpu: str, size: tuple[int, int], assu
         f'Published: {" ".join(hardware.sources)}',
         f'Assumed, not measured: {assumed.mfu:.0%} of these operations (--mfu), {assumed.link_share:.0%} of these '
         f'bandwidths (--link-share), {assumed.memory_share:.0%} of the memory for tensors (--memory-share).',
-        f'Recipe: batch {recipe.batch}, {recipe.epochs} epochs of {recipe.images:,} images. The table is an estimate.',
+        f'Recipe: batch {recipe.batch}, {recipe.length}. The table is an estimate.',
     ]

@@ -58,7 +58,8 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
                 raise ValueError(f'none of the runs logged {name!r}; they logged {", ".join(known)}')
             for run, curve in having.items():
                 label = ', '.join([name] * (len(names) > 1) + [run] * (len(runs) > 1))
-                axes.plot(curve.steps, curve.values, linewidth=1.2, label=label)
+                marker = 'o' if len(curve.values) == 1 else ''  # a line of one point is none
+                axes.plot(curve.steps, curve.values, linewidth=1.2, marker=marker, markersize=4, label=label)
         axes.set_ylabel(names[0] if len(names) == 1 else '', fontsize=8)
         axes.set_xlabel('iteration', fontsize=8)
         axes.tick_params(labelsize=7)

@@ -127,6 +127,26 @@ def test_a_plan_is_a_table(tiny_swin):
     assert any(line.startswith('Assumed, not measured: 30%') for line in lines)
 
 
+@pytest.mark.parametrize(
+    ('train_cfg', 'epochs', 'images', 'words'),
+    [
+        (dict(max_iters=500), None, 500 * 64, 'batch 64, 500 iterations.'),
+        (dict(max_iters=500), 3, 3000, 'batch 64, 3 epochs of 1,000 images.'),
+        (dict(max_epochs=7), None, 7000, 'batch 64, 7 epochs of 1,000 images.'),
+        ({}, None, 100_000, '100 epochs of 1,000 images (the config names no length: --epochs)'),
+    ],
+)
+def test_the_hours_are_those_of_the_run(tiny_swin, train_cfg, epochs, images, words):
+    model = dict(type='SimMIM', backbone=tiny_swin(), img_size=64)
+    cfg = Config(dict(model=model, train_cfg=train_cfg, auto_scale_lr=dict(base_batch_size=64)))
+    slow = Assumptions(mfu=1e-8)  # so that hours are not rounded to nothing
+    text = plan_run(cfg, [1], epochs=epochs, images=1000, assumptions=slow)
+    assert words in text
+    head, _, row = [line.strip('|').split('|') for line in text.splitlines() if line.startswith('|')][:3]
+    cells = {name.strip(): cell.strip().replace(',', '') for name, cell in zip(head, row, strict=True)}
+    assert float(cells['hours']) == pytest.approx(images / 64 * float(cells['step ms']) / 3.6e6, rel=0.02, abs=0.05)
+
+
 def test_names_are_checked(tiny_swin):
     with pytest.raises(ValueError, match='--gpu h900 is unknown; use one of a100'):
         plan_run(Config(), [8], 'h900')

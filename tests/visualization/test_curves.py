@@ -52,6 +52,13 @@ def test_a_panel_a_key(tmp_path):
     assert len({tuple(colour) for colour in one.reshape(-1, one.shape[2]).round(2)}) > 20  # drawn, and not white
 
 
+def test_a_single_value_is_a_point(tmp_path):
+    write(tmp_path, '1', [dict(loss=1.0, iter=0, step=0)])
+    path = plot_curves([str(tmp_path)], ['loss'], str(tmp_path / 'curves.png'))
+    rgb = matplotlib.image.imread(path)[..., :3]
+    assert (rgb.max(axis=2) - rgb.min(axis=2) > 0.3).sum() > 10  # of colour; axes, grid and text are grey
+
+
 def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match='no run stands in'):
         curves_of(str(tmp_path))
