@@ -23,8 +23,9 @@ from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.loader_failures import children_unnoticed, explained_failures
 from simmim_mm.engine.places import check_places
-from simmim_mm.engine.preflight import find_resumed, prepare
+from simmim_mm.engine.preflight import check_start, find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
+from simmim_mm.engine.run_lock import run_lock
 from simmim_mm.engine.schedulers import check_schedules
 from simmim_mm.engine.sharding import ShardedRunner, shards
 from simmim_mm.engine.validation_check import check_validation
@@ -81,11 +82,18 @@ def train(cfg: Config) -> Runner:
         FileNotFoundError: If data or a checkpoint to start from are missing; nothing is built and written then.
         LoaderError: If the data loader breaks down: a worker is killed or hangs, or shared memory runs out.
         ValueError: If the checkpoint is damaged, the warm-up is longer than the run (nothing is built then either), the
-            training images do not fill one batch, or settings of sampler or validation cannot work.
+            training images do not fill one batch, settings of sampler or validation cannot work, or another run
+            trains in the same work dir.
     """
     check_schedules(cfg)
     check_places(cfg, ('train_dataloader', 'val_dataloader'))
-    find_resumed(cfg)
+    check_start(cfg)
+    with run_lock(cfg):
+        find_resumed(cfg)
+        return _train(cfg)
+
+
+def _train(cfg: Config) -> Runner:
     runner = build_runner(cfg)
     loader = runner.train_dataloader
     if len(loader) == 0:
