@@ -22,17 +22,19 @@ from simmim_mm.engine.hooks import UnreadableImagesHook
 from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.loader_failures import children_unnoticed, explained_failures
+from simmim_mm.engine.loader_settings import check_loaders
 from simmim_mm.engine.places import check_places
 from simmim_mm.engine.preflight import check_start, find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
 from simmim_mm.engine.run_lock import run_lock
 from simmim_mm.engine.schedulers import check_schedules
-from simmim_mm.engine.sharding import ShardedRunner, shards
+from simmim_mm.engine.sharding import ShardedRunner, check_wrapper, shards
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
 # Of which MMEngine makes its own where a config has none.
 HOST_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+USED_LOADERS = ('train_dataloader', 'val_dataloader')
 # Seconds without any batch after which a run stops instead of waiting for a worker that hangs. Below the ten minutes of
 # NCCL, whose message would not say what the other processes wait for.
 LOADER_TIMEOUT = 300
@@ -86,7 +88,9 @@ def train(cfg: Config) -> Runner:
             trains in the same work dir.
     """
     check_schedules(cfg)
-    check_places(cfg, ('train_dataloader', 'val_dataloader'))
+    check_loaders(cfg, USED_LOADERS)
+    check_wrapper(cfg)
+    check_places(cfg, USED_LOADERS)
     check_start(cfg)
     with run_lock(cfg):
         find_resumed(cfg)
@@ -130,11 +134,12 @@ def _summed_up(runner: Runner) -> Iterator[None]:
 
 
 def _limit_waiting(cfg: Config) -> None:
-    """Gives loaders a time limit, which PyTorch takes with workers only."""
+    """Gives loaders a time limit, which PyTorch takes with workers only, as it does ``prefetch_factor``."""
     for name in LOADERS:
         loader = cfg.get(name)
         if loader and loader.get('num_workers', 0) == 0:
             loader.pop('timeout', None)
+            loader.pop('prefetch_factor', None)
         elif loader:
             loader.setdefault('timeout', LOADER_TIMEOUT)
 
