@@ -86,7 +86,8 @@ def _take(work_dir: str) -> int | None:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         if error.errno == errno.EACCES and os.path.isfile(path) and os.access(work_dir, os.W_OK):
-            return _warn(f'{path} belongs to another user')
+            _warn(f'{path} belongs to another user')
+            return None
         what = 'is a file, not a folder' if os.path.isfile(work_dir) else f'cannot be written to: {error.strerror}'
         raise ValueError(
             f'work_dir={work_dir!r} {what} (seen from {os.getcwd()}); name a folder for the run with --work-dir'
@@ -101,7 +102,8 @@ def _take(work_dir: str) -> int | None:
             return handle
         if problem != errno.EAGAIN:
             os.close(handle)
-            return _warn(f'{path} cannot be locked: {os.strerror(problem)}')
+            _warn(f'{path} cannot be locked: {os.strerror(problem)}')
+            return None
         holder = _in_words(os.pread(handle, 4096, 0))
     except BaseException:
         _close(handle)
