@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from simmim_mm.options import check_whole
 HOST_KEYS = ('custom_imports', 'find_unused_parameters', 'model_wrapper_cfg', 'runner_type', 'sync_bn')
 # What we read from a config beside those.
 OWN_KEYS = ('acceleration',)
+# What begins a dict in a value, which MMEngine's options do not know.
+DICTS = re.compile(r'(^|[\[(,])[\s\'"]*(dict\s*\(|\{)')
 
 
 def find_config(model: str) -> str:
@@ -104,6 +107,11 @@ def load_config(
         cfg.work_dir = work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = os.path.join('work_dirs', Path(path.rpartition('::')[2]).stem)
+    if resume is not None and resume != 'auto' and os.path.isdir(resume):
+        raise ValueError(
+            f'--resume {resume} is a folder; name a checkpoint file in it, or use --work-dir {resume} --resume, which '
+            'takes the newest one there'
+        )
     if resume is not None and resume != 'auto' and not os.path.isfile(resume):
         raise FileNotFoundError(f'checkpoint {resume!r} to resume from does not exist (seen from {os.getcwd()})')
     if resume is not None:
@@ -161,7 +169,20 @@ def _parse_options(cfg_options: Sequence[str]) -> dict[str, Any]:
             )
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='*', action=DictAction)
-    return parser.parse_args(['--cfg-options', *cfg_options]).cfg_options or {}
+    parsed: dict[str, Any] = {}
+    for option in cfg_options:
+        advice = (
+            f'--cfg-options {option!r} cannot be read: a value is a number, a word, or a list of those, such as "[1,2]"'
+            '. Of what consists of dicts, name each setting by itself, as in KEY.0.NAME=VALUE, or write it in a config '
+            'of your own, with _base_'
+        )
+        if DICTS.search(option.partition('=')[2]):  # would be words
+            raise ValueError(advice)
+        try:
+            parsed |= parser.parse_args(['--cfg-options', option]).cfg_options
+        except (RecursionError, AssertionError) as error:  # of brackets behind a word, or without their other half
+            raise ValueError(advice) from error
+    return parsed
 
 
 def _merge_options(cfg: Config, options: dict[str, Any], given: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from simmim_mm.acceleration import accelerate, check_acceleration
 from simmim_mm.datasets import InfiniteSeededSampler
@@ -22,16 +23,20 @@ from simmim_mm.engine.hooks import UnreadableImagesHook
 from simmim_mm.engine.hooks.progress import close_progress
 from simmim_mm.engine.image_check import warn_of_unlikely_images
 from simmim_mm.engine.loader_failures import children_unnoticed, explained_failures
+from simmim_mm.engine.loader_settings import check_loaders
+from simmim_mm.engine.lost_processes import explained_losses
 from simmim_mm.engine.places import check_places
-from simmim_mm.engine.preflight import find_resumed, prepare
+from simmim_mm.engine.preflight import check_start, find_resumed, prepare
 from simmim_mm.engine.resumed_head import check_head
+from simmim_mm.engine.run_lock import run_lock
 from simmim_mm.engine.schedulers import check_schedules
-from simmim_mm.engine.sharding import ShardedRunner, shards
+from simmim_mm.engine.sharding import ShardedRunner, check_wrapper, shards
 from simmim_mm.engine.validation_check import check_validation
 from simmim_mm.models import SimMIM
 
 # Of which MMEngine makes its own where a config has none.
 HOST_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+USED_LOADERS = ('train_dataloader', 'val_dataloader')
 # Seconds without any batch after which a run stops instead of waiting for a worker that hangs. Below the ten minutes of
 # NCCL, whose message would not say what the other processes wait for.
 LOADER_TIMEOUT = 300
@@ -80,12 +85,22 @@ def train(cfg: Config) -> Runner:
     Raises:
         FileNotFoundError: If data or a checkpoint to start from are missing; nothing is built and written then.
         LoaderError: If the data loader breaks down: a worker is killed or hangs, or shared memory runs out.
+        LostProcessError: If another process of the run, or the network to it, has gone.
         ValueError: If the checkpoint is damaged, the warm-up is longer than the run (nothing is built then either), the
-            training images do not fill one batch, or settings of sampler or validation cannot work.
+            training images do not fill one batch, settings of sampler or validation cannot work, or another run
+            trains in the same work dir.
     """
     check_schedules(cfg)
-    check_places(cfg, ('train_dataloader', 'val_dataloader'))
-    find_resumed(cfg)
+    check_loaders(cfg, USED_LOADERS)
+    check_wrapper(cfg)
+    check_places(cfg, USED_LOADERS)
+    check_start(cfg)
+    with run_lock(cfg), explained_losses():
+        find_resumed(cfg)
+        return _train(cfg)
+
+
+def _train(cfg: Config) -> Runner:
     runner = build_runner(cfg)
     loader = runner.train_dataloader
     if len(loader) == 0:
@@ -97,7 +112,7 @@ def train(cfg: Config) -> Runner:
     _check_endless_samplers(runner)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     check_validation(runner.val_loop, model)
-    _check_resumed(runner)
+    first = _check_resumed(runner)
     prepare(runner)
     warn_of_unlikely_images(loader.dataset, model.data_preprocessor)
     with _summed_up(runner), explained_failures(runner):
@@ -105,7 +120,22 @@ def train(cfg: Config) -> Runner:
             runner.train()
         finally:
             close_progress(runner)
+    _warn_of_no_training(runner, first)
     return runner
+
+
+def _warn_of_no_training(runner: Runner, first: int) -> None:
+    """Says so where a resumed run was at its end already."""
+    if runner.iter > first:
+        return
+    by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+    name, end = ('epochs', runner.max_epochs) if by_epoch else ('iters', runner.max_iters)
+    print_log(
+        f'Nothing was trained: the checkpoint {runner._load_from} is at iteration {first}, and the run ends at '
+        f'iteration {runner.max_iters} (train_cfg.max_{name}={end}); raise train_cfg.max_{name} to train longer',
+        logger='current',
+        level=logging.WARNING,
+    )
 
 
 @contextmanager
@@ -122,11 +152,12 @@ def _summed_up(runner: Runner) -> Iterator[None]:
 
 
 def _limit_waiting(cfg: Config) -> None:
-    """Gives loaders a time limit, which PyTorch takes with workers only."""
+    """Gives loaders a time limit, which PyTorch takes with workers only, as it does ``prefetch_factor``."""
     for name in LOADERS:
         loader = cfg.get(name)
         if loader and loader.get('num_workers', 0) == 0:
             loader.pop('timeout', None)
+            loader.pop('prefetch_factor', None)
         elif loader:
             loader.setdefault('timeout', LOADER_TIMEOUT)
 
@@ -145,24 +176,28 @@ def _check_endless_samplers(runner: Runner) -> None:
         )
 
 
-def _check_resumed(runner: Runner) -> None:
+def _check_resumed(runner: Runner) -> int:
     """Refuses a checkpoint of another model, of which MMEngine would load what fits and go on.
 
     One of another target or loss has the same keys, and would go on towards something else. One that only lends its
     weights (``load_from``) may be of another model, but not of images with other channels.
+
+    Returns:
+        The iteration that the run goes on from; -1 if it is no resumed one, or the checkpoint does not say it.
     """
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     if not runner._resume:
         if runner._load_from and os.path.isfile(runner._load_from):
             check_input_channels(model.state_dict(), read_checkpoint(runner._load_from), runner._load_from)
-        return
+        return -1
     checkpoint = runner._load_from  # find_resumed has named one
     if not os.path.isfile(checkpoint):
-        return
+        return -1
     state, meta = read_run(checkpoint)  # of other models too: code in a file is refused
     if isinstance(model, SimMIM):
         check_keys(model, state, checkpoint)
         check_head(runner.cfg.model, meta, checkpoint)
+    return int(meta.get('iter', -1))
 
 
 def _set_wrapper(cfg: Config) -> None:

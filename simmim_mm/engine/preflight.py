@@ -20,30 +20,18 @@ from simmim_mm.models import MaskedImagePreprocessor, SimMIM
 from simmim_mm.transfer.identify import check_torch_file
 
 
-def find_resumed(cfg: Config) -> None:
-    """Names the checkpoint that a resumed run goes on from; without any, the run starts from the beginning.
+def check_start(cfg: Config) -> None:
+    """Checks the file that a run starts from before anything is built; MMEngine loads it late.
 
     Args:
-        cfg: The config. Changed in place.
+        cfg: The config.
 
     Raises:
         FileNotFoundError: If the config names a file that is not there.
         ValueError: If it is damaged or no checkpoint.
     """
-    if cfg.get('load_from'):
-        _check_start(str(cfg.load_from), bool(cfg.get('resume')))
-        return
-    if not cfg.get('resume'):
-        return
-    cfg.load_from = newest_checkpoint(cfg.get('work_dir') or '.')
-    if cfg.load_from is None:
-        print_log(f'Nothing to resume in {cfg.work_dir}: the run starts from the beginning', logger=None)
-        cfg.resume = False
-
-
-def _check_start(checkpoint: str, resumed: bool) -> None:
-    """Checks the file that a run starts from before anything is built; MMEngine loads it late."""
-    if '://' in checkpoint or os.path.isdir(checkpoint):  # an address; what other runners write
+    checkpoint = str(cfg.get('load_from') or '')
+    if not checkpoint or '://' in checkpoint or os.path.isdir(checkpoint):  # an address; what other runners write
         return
     if not os.path.isfile(checkpoint):
         raise FileNotFoundError(
@@ -52,8 +40,25 @@ def _check_start(checkpoint: str, resumed: bool) -> None:
     try:
         check_torch_file(checkpoint)
     except ValueError as error:
-        way = '. --resume without a file takes the newest checkpoint in the work dir that is whole' if resumed else ''
-        raise ValueError(f'{error}{way}') from error
+        way = '. --resume without a file takes the newest checkpoint in the work dir that is whole'
+        raise ValueError(f'{error}{way if cfg.get("resume") else ""}') from error
+
+
+def find_resumed(cfg: Config) -> None:
+    """Names the checkpoint that a resumed run goes on from; without any, the run starts from the beginning.
+
+    Args:
+        cfg: The config. Changed in place.
+
+    Raises:
+        ValueError: If all checkpoints are damaged.
+    """
+    if cfg.get('load_from') or not cfg.get('resume'):
+        return
+    cfg.load_from = newest_checkpoint(cfg.get('work_dir') or '.')
+    if cfg.load_from is None:
+        print_log(f'Nothing to resume in {cfg.work_dir}: the run starts from the beginning', logger=None)
+        cfg.resume = False
 
 
 def prepare(runner: Runner) -> None:

@@ -149,6 +149,7 @@ def test_an_empty_part_is_refused(image_folder, split):
         (1, 6, 0.1, False),  # the nearest number
         (2, 6, 0.1, True),
         (97, 100, 0.9, True),  # a fifth of a tenth
+        (1, 156, 0.0001, False),  # by less than one image
         (410, 20000, 0.02, False),
     ],
 )

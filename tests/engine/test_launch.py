@@ -84,6 +84,29 @@ def test_options_that_do_not_fit_are_refused(tmp_path):
         load_config(str(config), auto_scale_lr=True)
 
 
+@pytest.mark.parametrize(
+    'value',
+    [
+        '"[dict(type=LoadImage),dict(type=RandomResizedCrop,size=(64,96))]"',
+        '[dict(type=LoadImage)]',
+        'dict(type=LoadImage)',
+        '{"type":"LoadImage"}',
+        '[(1,2)',
+    ],
+)
+def test_a_value_that_options_cannot_say_is_refused_at_the_option(value):
+    """MMEngine's parser recurses without an end, or takes a dict for a word."""
+    option = f'train_dataloader.dataset.pipeline={value}'
+    with pytest.raises(ValueError, match='cannot be read: a value is a number.*config of your own') as error:
+        load_config(BASE, cfg_options=['train_cfg.max_epochs=3', option])
+    assert repr(option) in str(error.value)
+
+
+def test_a_folder_to_resume_from_is_called_one(tmp_path):
+    with pytest.raises(ValueError, match=f'--resume {tmp_path} is a folder; .*use --work-dir {tmp_path} --resume'):
+        load_config(BASE, resume=str(tmp_path))
+
+
 def run_train(*args: str) -> subprocess.CompletedProcess:
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), *args]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False)

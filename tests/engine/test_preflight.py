@@ -18,6 +18,7 @@ from simmim_mm.engine.launch import train
 from simmim_mm.engine.places import check_places
 from simmim_mm.engine.preflight import find_resumed
 from simmim_mm.engine.schedulers import cosine_with_warmup
+from simmim_mm.engine.sharding import check_wrapper
 from simmim_mm.registry import MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -116,6 +117,27 @@ def test_nothing_to_resume_is_a_new_run(config, tmp_path, capsys):
         ),
         ({'val_dataloader': dict(dataset=dict(type='ShardedImages', data_root='gone'))},
          "val_dataloader.dataset.data_root='gone' does not exist"),
+        ({'train_dataloader.timeout': -1}, 'timeout=-1 of train_dataloader must be a number of seconds'),
+        ({'train_dataloader.timeout': 'abc'}, "timeout='abc' of train_dataloader"),
+        ({'train_dataloader.num_workers': -1}, 'num_workers=-1 of train_dataloader must be a whole number from 0'),
+        ({'train_dataloader.batch_size': 0}, 'batch_size=0 of train_dataloader must be a whole number from 1'),
+        ({'train_dataloader.batch_size': 1.5}, 'batch_size=1.5 of train_dataloader'),
+        ({'train_dataloader.prefetch_factor': 0}, 'prefetch_factor=0 of train_dataloader'),
+        ({'train_dataloader.drop_last': 'no'}, "drop_last='no' of train_dataloader must be True or False"),
+        ({'val_dataloader': dict(batch_size=-2)}, 'batch_size=-2 of val_dataloader'),
+        ({'model_wrapper_cfg': dict(shard_size=1)},
+         'shard_size=1 is an option of FullyShardedDataParallel, and no type is given; add model_wrapper_cfg.type='),
+        ({'model_wrapper_cfg': dict(type='MMDistributedDataParallel', param_dtype='fp32')},
+         "param_dtype='fp32' is an option of FullyShardedDataParallel, and the type is 'MMDistributedDataParallel'"),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParallel', shard_size=0)}, 'shard_size=0 of model_wrapper'),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParallel', shard_size='a')}, "shard_size='a' of model_wrap"),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParallel', shards=2)},
+         'shards=2 is no option of FullyShardedDataParallel, which has reshard_after_forward, param_dtype, shard_size'),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParallel', param_dtype='fp8')}, "param_dtype='fp8' is unkn"),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParallel', reshard_after_forward=1)}, 'must be True or'),
+        ({'model_wrapper_cfg': dict(type='FullyShardedDataParalel')}, "type='FullyShardedDataParalel' is unknown"),
+        ({'model_wrapper_cfg': dict(static_grph=True)}, 'static_grph=True is no option of MMDistributedDataParallel'),
+        ({'model_wrapper_cfg': 'ddp'}, "model_wrapper_cfg='ddp' must be a dict"),
         ({'val_evaluator': dict(type='mmdet.CocoMetric', ann_file='gone.json'), 'val_dataloader': {}},
          "val_evaluator.ann_file='gone.json'"),
     ],
@@ -128,6 +150,23 @@ def test_what_cannot_run_is_refused_before_anything_is_built(config, monkeypatch
     with pytest.raises((ValueError, FileNotFoundError, NotADirectoryError), match=message):
         train(cfg)
     assert not Path(cfg.work_dir).exists()
+
+
+def test_options_of_pytorchs_own_wrapper_are_left_alone():
+    """They are read off PyTorch's class; what a class of one's own takes is not known."""
+    for options in (
+        dict(static_graph=True, bucket_cap_mb=50),
+        dict(type='MMDistributedDataParallel', find_unused_parameters=True),
+        dict(type='FullyShardedDataParallel', shard_size=8),
+    ):
+        check_wrapper(Config(dict(model_wrapper_cfg=options)))
+
+
+def test_a_factor_of_prefetching_needs_workers(config):
+    """PyTorch refuses it without, and a run is looked at with none for a moment."""
+    runner = train(config(**{'train_dataloader.prefetch_factor': 3}))
+    assert runner.train_dataloader.prefetch_factor is None
+    assert runner.iter == 4
 
 
 def test_what_is_not_on_a_disk_or_will_be_fetched_is_left_alone():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -117,6 +119,53 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(config, loop, iterat
     found = interrupted_at(config, iteration, 'interrupted', loop=loop)
     assert found.keys() == expected.keys()
     assert all(torch.equal(value, found[key]) for key, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    ('loop', 'change', 'words'),
+    [
+        (
+            EPOCHS,
+            {},
+            r'9, and the run ends at iteration 9 \(train_cfg.max_epochs=3\); raise train_cfg.max_epochs',
+        ),
+        (
+            EPOCHS,
+            {'train_cfg.max_epochs': 2},
+            r'9, and the run ends at iteration 6 \(train_cfg.max_epochs=2\)',
+        ),
+        (
+            ITERATIONS,
+            {'train_cfg.max_iters': 4},
+            r'9, and the run ends at iteration 4 \(train_cfg.max_iters=4\)',
+        ),
+    ],
+)
+def test_a_run_with_nothing_left_to_do_says_so(config, loop, change, words, monkeypatch):
+    messages = []
+    monkeypatch.setattr('simmim_mm.engine.launch.print_log', lambda text, **_: messages.append(text))
+    train(config('run', loop=loop))
+    assert not any('Nothing was trained' in text for text in messages)
+    runner = train(config('run', loop=loop, resume=True, **change))
+    assert runner.iter == 9
+    (message,) = (text for text in messages if 'Nothing was trained' in text)
+    assert re.search(words, message)
+
+
+def test_another_batch_is_warned_of_with_both_numbers(config):
+    """Two images a batch, then three: the number of the iteration stays."""
+
+    def with_record(**settings) -> Config:
+        cfg = config('run', **settings)
+        cfg.custom_hooks.append(dict(type='RunRecordHook'))
+        return cfg
+
+    train(with_record(**{'train_cfg.max_epochs': 2}))
+    train(with_record(resume=True, **{'train_dataloader.batch_size': 3}))
+    records = [json.loads(file.read_text()) for file in Path(config('run').work_dir).rglob('run_record.json')]
+    changes = [record.get('changes') for record in records]
+    (words,) = (found[0] for found in changes if found)
+    assert words.startswith('2 -> 3 images of a batch, over all processes')
 
 
 def test_the_number_of_workers_changes_nothing(config):

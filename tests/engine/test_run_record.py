@@ -115,6 +115,9 @@ def test_changes_are_named():
     assert seed.startswith('seed 0 -> 7')
     assert (torch_version, timm, numpy) == ('torch 2.12 -> 2.13', 'timm 1.0 -> (none)', 'numpy (none) -> 2.2')
     assert files == f'training data 3 files (list {"a" * 12}) -> 4 files (list unknown)'
+    assert changes(before, {**before, 'images_per_batch': 4}) == []  # a checkpoint that does not say it
+    (batch,) = changes({**before, 'images_per_batch': 8}, {**before, 'images_per_batch': 4})
+    assert batch.startswith('8 -> 4 images of a batch, over all processes')
 
 
 def records(work_dir: Path) -> list[dict]:

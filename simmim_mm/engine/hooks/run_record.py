@@ -32,8 +32,8 @@ class RunRecordHook(Hook):
     """Writes ``run_record.json`` beside the log of each start of a run.
 
     It has the command, the config, the seed, the versions, the commits of the code, the machine, and a hash of the list
-    of training files (:func:`~simmim_mm.datasets.file_list.describe_data`). Checkpoints have seed, versions and data
-    too; a run that goes on from one of which these differ says so in one warning.
+    of training files (:func:`~simmim_mm.datasets.file_list.describe_data`). Checkpoints have seed, versions, data and
+    the number of images of a batch too; a run that goes on from one of which these differ says so in one warning.
     """
 
     # Before what reads or draws, so that the record is there if that fails.
@@ -64,6 +64,8 @@ class RunRecordHook(Hook):
         if not dist.is_main_process():
             return
         environment = describe_environment(get_device().split(':')[0])
+        # By epochs, validations are logged with the number of the epoch alone.
+        loader = runner.train_dataloader
         self._facts = {
             'seed': self._given_seed,
             'versions': {
@@ -72,9 +74,8 @@ class RunRecordHook(Hook):
                 **environment.pop('versions'),
             },
             'data': describe_data(runner.train_dataloader.dataset),
+            'images_per_batch': None if loader.batch_size is None else loader.batch_size * dist.get_world_size(),
         }
-        # By epochs, validations are logged with the number of the epoch alone.
-        loader = runner.train_dataloader
         self._record = {
             'start_iter': runner.iter,
             'iters_per_epoch': len(loader),
@@ -120,7 +121,7 @@ def changes(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Compares what two starts of a run were made with.
 
     Args:
-        earlier: ``seed``, ``versions`` and ``data``.
+        earlier: ``seed``, ``versions``, ``data`` and ``images_per_batch``, which older checkpoints do not have.
         now: The same of the later start.
 
     Returns:
@@ -138,6 +139,13 @@ def changes(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for name in {**versions, **now['versions']}
         if versions.get(name) != now['versions'].get(name)
     ]
+    batches = [facts.get('images_per_batch') for facts in (earlier, now)]
+    if None not in batches and batches[0] != batches[1]:
+        found.append(
+            f'{batches[0]} -> {batches[1]} images of a batch, over all processes (the number of the iteration is kept, '
+            'so that the position in the data is another one: images are left out, or seen twice; '
+            f'train_dataloader.batch_size times processes should be {batches[0]})'
+        )
     before, after = ([_without_root(part) for part in facts.get('data', [])] for facts in (earlier, now))
     if before != after:
         found.append(f'training data {_in_words(before)} -> {_in_words(after)}')

@@ -55,10 +55,9 @@ class FullyShardedDataParallel(nn.Module):
         shard_size: int | None = None,
     ) -> None:
         super().__init__()
-        if param_dtype not in ('auto', 'fp32'):
-            raise ValueError(f"model_wrapper_cfg.param_dtype={param_dtype!r} is unknown; use 'auto' or 'fp32'")
+        check_options(reshard_after_forward, param_dtype, shard_size)
         self.module = module
-        self.reshard_after_forward = check_flag(reshard_after_forward, 'reshard_after_forward', 'model_wrapper_cfg')
+        self.reshard_after_forward = reshard_after_forward
         self.param_dtype = param_dtype
         self.shard_size = _check_shard_size(shard_size, dist.get_world_size())
         self.sharded = False
@@ -150,11 +149,23 @@ class FullyShardedDataParallel(nn.Module):
         return self.module.test_step(data)
 
 
+def check_options(reshard_after_forward: bool = True, param_dtype: str = 'auto', shard_size: int | None = None) -> None:
+    """Checks options of :class:`FullyShardedDataParallel` for what can be said without knowing the processes.
+
+    Raises:
+        ValueError: If a value is of a wrong kind, or unknown.
+    """
+    check_flag(reshard_after_forward, 'reshard_after_forward', 'model_wrapper_cfg')
+    if param_dtype not in ('auto', 'fp32'):
+        raise ValueError(f"model_wrapper_cfg.param_dtype={param_dtype!r} is unknown; use 'auto' or 'fp32'")
+    if shard_size is not None:
+        check_whole(shard_size, 'shard_size', 'model_wrapper_cfg')
+
+
 def _check_shard_size(shard_size: int | None, num_processes: int) -> int:
     """How many processes share one copy."""
     if shard_size is None:
         return num_processes
-    check_whole(shard_size, 'shard_size', 'model_wrapper_cfg')
     if num_processes % shard_size:
         divisors = ', '.join(str(number) for number in range(1, num_processes + 1) if num_processes % number == 0)
         raise ValueError(
