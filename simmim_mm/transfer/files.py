@@ -183,7 +183,7 @@ def _find_weights(loaded: Any, path: str) -> dict[str, Tensor]:
             weights = dict(candidate)
             if all(key.startswith('module.') for key in weights):  # of DistributedDataParallel
                 weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-            _check_finite(weights, path)
+            check_finite(weights, path)
             return weights
     raise ValueError(f'{path!r} holds no weights by name; it seems to be {describe_object(loaded)}')
 
@@ -192,7 +192,16 @@ def _all_tensors(candidate: Mapping) -> bool:
     return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in candidate.items())
 
 
-def _check_finite(weights: Mapping[str, Tensor], path: str) -> None:
+def check_finite(weights: Mapping[str, Tensor], path: str) -> None:
+    """Refuses weights of a run that broke.
+
+    Args:
+        weights: By key.
+        path: Where they come from, for the message.
+
+    Raises:
+        ValueError: If one is NaN or infinite.
+    """
     for key, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f'{path!r} holds numbers that are not finite, in {key}; take an earlier checkpoint')

@@ -142,6 +142,19 @@ def test_the_tool_writes_pictures_and_numbers(run, cfg, tmp_path, image_folder):
     assert json.loads((again / 'model.json').read_text()) == found
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('key', ['masker.mask_token', 'backbone.stages.3.blocks.0.attn.w_msa.qkv.weight'])
+def test_weights_of_a_broken_run_are_refused(run, cfg, tmp_path, image_folder, key, value):
+    """One number that is not finite, which its pictures could not show."""
+    checkpoint = checkpoint_of(cfg, tmp_path / 'tiny.pth')
+    saved = torch.load(checkpoint, weights_only=True)
+    saved['state_dict'][key].view(-1)[3] = value
+    torch.save(saved, checkpoint)
+    output = run(cfg, checkpoint, image_folder(1), '--out', tmp_path / 'out', status=2)
+    assert f"error: '{checkpoint}' holds numbers that are not finite, in {key}; take an earlier checkpoint" in output
+    assert not (tmp_path / 'out').exists() or not any((tmp_path / 'out').iterdir())
+
+
 def test_no_image_is_overwritten(run, cfg, tmp_path, image_folder):
     """A photograph that is called as one of the pictures."""
     folder = Path(image_folder(2))

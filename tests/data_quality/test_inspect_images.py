@@ -136,7 +136,7 @@ def test_files_of_many_bands_as_stored(inspect, band_folder, tmp_path):
 
 
 def test_results_of_an_earlier_inspection_are_replaced(inspect, odd_folder, tmp_path):
-    """Lists that are not written this time are removed; without a clean image, all, whether it is to be split or not."""
+    """Lists that are not written this time are removed; without a clean image, all of them, split or not."""
 
     def lists():
         return sorted(path.name for path in tmp_path.glob('*.txt'))
