@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from simmim_mm.output_folder import make_output_folder
 from simmim_mm.overwriting import refuse_to_overwrite
 
 # How each file begins, by which one that somebody else wrote is told apart.
@@ -39,12 +40,7 @@ def make_folder(path: str, list_file: str | None = None) -> None:
         ValueError: If there can be none, nothing can be written into it, or a file would be overwritten that is no
             result of an earlier inspection, or that is ``list_file``.
     """
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'--out {path!r} cannot be made: {error.strerror}; name another folder') from error
-    if not os.access(path, os.W_OK):
-        raise ValueError(f'--out {path!r} cannot be written to; name another folder')
+    make_output_folder(path)
     foreign = [name for name in BEGINNINGS if os.path.lexists(os.path.join(path, name)) and not _is_ours(path, name)]
     if foreign:
         raise ValueError(

@@ -201,6 +201,8 @@ def test_targets_that_are_no_images_are_drawn(build_model, image_folder, transfo
         (['{cfg}', '{checkpoint}', 'none.png'], "image 'none.png' does not exist"),
         (['{cfg}', '{checkpoint}', '{images}', '--ratios', '2'], '--ratios=2.0'),
         (['{cfg}', '{checkpoint}', '{images}', '--depth', '2'], 'unrecognized arguments'),
+        (['{cfg}', '{checkpoint}', '{images}', '--out', '{cfg}'], 'cannot be made: File exists; name another folder'),
+        (['{cfg}', '{checkpoint}', '{images}', '--out', '{cfg}/out'], 'cannot be made: Not a directory; name another'),
     ],
     ids=str,
 )
