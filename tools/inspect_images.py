@@ -75,10 +75,12 @@ def main() -> None:
         summary,
         write_results,
     )
+    from simmim_mm.datasets.image_files import folder_given_as
     from simmim_mm.engine.config import find_config, load_config
     from simmim_mm.environment import num_cores
 
-    with user_errors():
+    advice = 'give a folder that holds images at any depth as FOLDER'
+    with user_errors(), folder_given_as(args.folder, 'FOLDER', '', advice):
         cfg = load_config(find_config(args.config), data_root=args.folder, cfg_options=args.cfg_options)
         thresholds = Thresholds(
             distance=args.distance,

@@ -188,8 +188,9 @@ def test_the_list_that_is_inspected_is_not_overwritten(inspect, odd_folder, tmp_
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['missing'], "data_root='missing' does not exist"),
-        (['{empty}'], 'holds no images: it is empty'),
+        (['missing'], "FOLDER='missing' does not exist"),
+        (['{empty}'], "FOLDER='{empty}' holds no images: it is empty"),
+        (['{odd}/odd/notes.txt'], "FOLDER='{odd}/odd/notes.txt' is a file, not a folder; give a folder that holds"),
         (['{odd}', '--leave-out', 'ugly'], "'ugly' is no kind of finding"),
         (['{odd}', '--distance', '40'], 'distance=40 must be a whole number of bits from 0 to 31'),
         (['{odd}', '--held-out', '2'], 'held_out=2.0 must be a share'),
@@ -205,8 +206,20 @@ def test_what_cannot_work_is_said_at_once(inspect, odd_folder, tmp_path, argumen
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     places = {'empty': tmp_path / 'empty', 'odd': odd_folder}
-    assert message in inspect(*(argument.format(**places) for argument in arguments), status=2)
+    output = inspect(*(argument.format(**places) for argument in arguments), status=2)
+    assert message.format(**places) in output
+    assert 'data_root' not in output
+    assert '--data-root' not in output
     assert not list(tmp_path.rglob('clean.txt'))
+
+
+def test_another_folder_of_the_config_is_called_what_it_is(inspect, odd_folder, tmp_path):
+    """One that an option of the config names, in the place of FOLDER."""
+    options = ['--out', tmp_path / 'out', '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}/none']
+    output = inspect(odd_folder, *options, status=2)
+    assert f"error: data_root='{tmp_path}/none' does not exist" in output
+    assert 'FOLDER' not in output.replace('--data-root FOLDER', '')
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('name', ['#1.png', ' leading.png', 'ü and spaces.png', '\ufeffmark.png'])

@@ -62,3 +62,19 @@ def test_no_image_is_overwritten(run, image_folder, tmp_path, monkeypatch):
     ):
         assert 'is read and would be overwritten' in run(*arguments, status=2)
     assert {path: path.read_bytes() for path in tmp_path.rglob('*.png')} == before
+
+
+def test_folders_without_images_are_called_what_they_were_given_as(run, tmp_path, monkeypatch):
+    """Not ``data_root`` of a data set, which these tools do not have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    config = str(TOOLS.parent / 'configs' / 'simmim_swin_base.py')
+    for arguments, option in (
+        (['show_masks.py', config, 'empty'], 'IMAGE'),
+        (['mask_distances.py', 'empty'], 'IMAGE'),
+        (['pack_shards.py', 'empty', 'shards'], 'FOLDER'),
+    ):
+        output = run(*arguments, status=2)
+        assert f"error: {option}='empty' holds no images: it is empty" in output
+        assert 'data' not in output.replace('data set', '')
+    assert "error: FOLDER='none' does not exist" in run('pack_shards.py', 'none', 'shards', status=2)
