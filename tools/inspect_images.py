@@ -2,7 +2,8 @@
 """Look at all images of a folder before training on them, and write a list without those that are of no use.
 
 Writes clean.txt (which UnlabelledImages reads as list_file), findings.json and report.html, and with --held-out or
---balance also train.txt and held_out.txt. Files are read as a config's training reads them.
+--balance also train.txt and held_out.txt; those of an earlier inspection are replaced. Files are read as a config's
+training reads them. Exits with 1 if no image is clean, and then writes no list.
 """
 
 import argparse
@@ -74,10 +75,12 @@ def main() -> None:
         summary,
         write_results,
     )
+    from simmim_mm.datasets.image_files import folder_given_as
     from simmim_mm.engine.config import find_config, load_config
     from simmim_mm.environment import num_cores
 
-    with user_errors():
+    advice = 'give a folder that holds images at any depth as FOLDER'
+    with user_errors(), folder_given_as(args.folder, 'FOLDER', '', advice):
         cfg = load_config(find_config(args.config), data_root=args.folder, cfg_options=args.cfg_options)
         thresholds = Thresholds(
             distance=args.distance,
@@ -90,22 +93,23 @@ def main() -> None:
         rule = None
         if args.held_out or args.stratify or args.balance:
             rule = SplitRule(args.held_out, args.stratify, args.balance, args.seed)
-        make_folder(args.out)
         workers = num_cores() if args.workers is None else args.workers
         try:
             source = source_of(cfg, args.as_stored)
+            make_folder(args.out, source.list_file)
             if rule is not None:
                 rule.check(source.paths)
             inspection = inspect_images(source, thresholds, args.leave_out, workers)
-            parts = None if rule is None else split_clean(inspection, rule)
+            parts = split_clean(inspection, rule)
             written = write_results(inspection, args.out, parts, rule, args.max_pictures, workers, args.config)
         except KeyboardInterrupt:
             print('\ninterrupted: nothing was written', file=sys.stderr)
             raise SystemExit(130) from None
     print(summary(inspection, parts, rule) + '\n\n' + '\n'.join(written))
-    if inspection.clean:
-        place = f'data_root={args.folder!r}, list_file={written[0]!r}'
-        print(f"dataset=dict(type='UnlabelledImages', {place}, pipeline=[...])")
+    if not inspection.clean:
+        raise SystemExit(1)
+    place = f'data_root={args.folder!r}, list_file={written[0]!r}'
+    print(f"dataset=dict(type='UnlabelledImages', {place}, pipeline=[...])")
 
 
 if __name__ == '__main__':

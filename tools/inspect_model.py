@@ -37,6 +37,7 @@ def main() -> None:
     from simmim_mm.cli import user_errors
     from simmim_mm.engine.checkpoints import load_model
     from simmim_mm.engine.config import load_config
+    from simmim_mm.output_folder import make_output_folder
     from simmim_mm.visualization import config_pipeline
 
     with user_errors():
@@ -46,6 +47,7 @@ def main() -> None:
         transforms = config_pipeline(cfg)
         about = {'config': args.config, 'checkpoint': args.checkpoint}
         model = load_model(cfg, args.checkpoint)
+        make_output_folder(args.out)
         fixed = (args.out, args.ratios, args.num_masks, args.seed, args.bands, about)
         print('\n'.join(inspect_model(model, images, transforms, *fixed)))
 

@@ -33,11 +33,15 @@ def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
     from simmim_mm.datasets.transforms.geometry import check_size
+    from simmim_mm.overwriting import refuse_to_overwrite
     from simmim_mm.visualization import image_samples, load_contents, markdown_table, plot_distances, simulate
 
     with user_errors():
         size = check_size(args.size[0] if len(args.size) == 1 else args.size, '--size')
-        contents = load_contents([sample['img_path'] for sample in image_samples(args.images)], size)
+        paths = [sample['img_path'] for sample in image_samples(args.images)]
+        if args.plot:
+            refuse_to_overwrite(args.plot, '--plot', paths)
+        contents = load_contents(paths, size)
         distances = simulate(size, args.cells, args.ratios, args.draws, contents, args.seed)
         print(markdown_table(distances))
         if args.plot:

@@ -25,9 +25,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     from simmim_mm.cli import user_errors
+    from simmim_mm.datasets.image_files import folder_given_as
     from simmim_mm.datasets.pack_shards import pack_shards
 
-    with user_errors():
+    advice = 'give a folder that holds images at any depth as FOLDER'
+    with user_errors(), folder_given_as(args.folder, 'FOLDER', '', advice):
         packed = pack_shards(args.folder, args.out, args.max_images, args.max_megabytes, args.list_file, args.pattern)
     print(
         f'{args.out}: {packed.num_images} images, {packed.num_bytes / 1e6:.1f} MB, in {packed.num_shards} shards, read '

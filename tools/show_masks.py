@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from _bootstrap import add_image_arguments, add_picture_arguments, whole_number
 
@@ -42,21 +43,26 @@ def gallery_parser() -> argparse.ArgumentParser:
 
 def show_gallery(args: argparse.Namespace) -> None:
     from simmim_mm.datasets.transforms.geometry import check_size
-    from simmim_mm.visualization import draw_gallery, image_samples, load_contents, save_png
+    from simmim_mm.overwriting import refuse_to_overwrite
+    from simmim_mm.visualization import draw_gallery, image_samples, load_contents, png_name, save_png
 
     size = check_size(args.size[0] if len(args.size) == 1 else args.size, '--size')
     paths = [sample['img_path'] for sample in image_samples(args.images)[: args.max_images]]
+    maps = [] if args.labels is None else Path(args.labels).rglob(f'*{args.labels_suffix}')
+    refuse_to_overwrite(png_name(args.out), '--out', [*paths, *maps])
     samples = load_contents(paths, size, args.labels, args.labels_suffix)
     print(save_png(args.out, draw_gallery(samples, args.cell, args.ratio, args.seed)))
 
 
 def show_config(args: argparse.Namespace) -> None:
     from simmim_mm.engine.config import load_config
-    from simmim_mm.visualization import config_pipeline, draw_masks, image_samples, save_png
+    from simmim_mm.overwriting import refuse_to_overwrite
+    from simmim_mm.visualization import config_pipeline, draw_masks, image_samples, png_name, save_png
 
     cfg = load_config(args.config, cfg_options=args.cfg_options)
     transforms = config_pipeline(cfg, augment=args.augment)
     samples = image_samples(args.images)
+    refuse_to_overwrite(png_name(args.out), '--out', [sample['img_path'] for sample in samples])
     fixed = (args.max_images, args.num_masks, args.seed, args.bands)
     panel = draw_masks(samples.__getitem__, len(samples), transforms, *fixed)
     print(save_png(args.out, panel))

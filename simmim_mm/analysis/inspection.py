@@ -21,6 +21,7 @@ from simmim_mm.atomic import write_atomically
 from simmim_mm.datasets.collate import stack_samples
 from simmim_mm.datasets.transforms.masks import MaskGenerator
 from simmim_mm.models import SimMIM
+from simmim_mm.overwriting import refuse_to_overwrite
 from simmim_mm.progress import track
 from simmim_mm.visualization.panels import HEADING, label_rows, save_png, stretch, to_rgb
 from simmim_mm.visualization.samples import draw_reconstructions
@@ -29,6 +30,11 @@ from simmim_mm.visualization.samples import draw_reconstructions
 NUM_SHOWN = 4
 # Images at once: the weights of a ViT-L for one image of 224 px take 59 MB.
 BATCH = 8
+# What is written beside the JSON file.
+PICTURES = (
+    *('attention.png', 'attention_heads.png', 'attention_distance.png'),
+    *('hardest_and_easiest.png', 'mask_ratios.png', 'mask_kinds.png'),
+)
 NO_ATTENTION = 'no attention of a kind that is known (windows of Swin and Swin V2, ViT, BEiT, HiViT)'
 NO_DECODER = 'the model has no decoder, as companion.alone=True, and reconstructs nothing'
 
@@ -61,9 +67,11 @@ def inspect_model(
         Paths of what was written; the JSON file is the last.
 
     Raises:
-        ValueError: If a ratio is none, or no image can be read.
+        ValueError: If a ratio is none, no image can be read, or one would be overwritten.
     """
     variants = with_ratios(transforms, ratios), of_all_kinds(transforms, _usual_ratio(transforms))
+    for name in PICTURES:
+        refuse_to_overwrite(os.path.join(out, name), 'the picture in --out', [image.path for image in images])
     samples = [load_named(image, transforms, seed) for image in track(images, 'Reading images')]
     read = [image for image, sample in zip(images, samples, strict=True) if sample is not None]
     if not read:

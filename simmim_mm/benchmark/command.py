@@ -21,7 +21,9 @@ from simmim_mm.benchmark.quiet import quieten
 from simmim_mm.benchmark.results import write_json
 from simmim_mm.benchmark.scaling import measure_scaling, plot_scaling, scaling_table
 from simmim_mm.benchmark.step import measure_step, step_table
+from simmim_mm.engine.config import find_config
 from simmim_mm.environment import describe_environment, describe_in_a_line
+from simmim_mm.overwriting import refuse_to_overwrite
 
 
 def read_acceleration(words: Sequence[str]) -> dict[str, Any] | None:
@@ -91,6 +93,8 @@ def run(args: argparse.Namespace) -> str:
     if args.what == 'gpu' and args.device != 'cpu' and not torch.cuda.is_available():
         raise ValueError('gpu measures CUDA devices, and PyTorch finds none here; run it on a machine that has one')
     plan = make_plan(args)
+    if args.json is not None:
+        refuse_to_overwrite(args.json, '--json', [find_config(plan.model)])
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     environment = describe_environment(plan.device)
@@ -129,6 +133,8 @@ def _decode(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
 
 
 def _scaling(plan: Plan, args: argparse.Namespace) -> tuple[Any, str]:
+    if args.plot is not None:
+        refuse_to_overwrite(args.plot, '--plot', [find_config(plan.model)])
     results = measure_scaling(
         plan, args.img_sizes, args.batch_sizes, args.archs, rounds=args.rounds, repeats=_repeats(plan, args)
     )

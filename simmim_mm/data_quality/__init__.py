@@ -2,7 +2,8 @@
 
 from simmim_mm.data_quality.findings import OPTIONAL, Thresholds
 from simmim_mm.data_quality.inspection import inspect_images, source_of
-from simmim_mm.data_quality.report import make_folder, split_clean, summary, write_results
+from simmim_mm.data_quality.report import split_clean, summary, write_results
+from simmim_mm.data_quality.results_folder import make_folder
 from simmim_mm.data_quality.split import SplitRule
 
 __all__ = [

@@ -32,6 +32,7 @@ class Source(NamedTuple):
         examiner: Reads them as training does.
         crop: (height, width) that training crops to; None if its pipeline does not crop.
         other_endings: How many other files are in the folder, by ending.
+        list_file: The list that names them; None for another selection.
     """
 
     folder: str
@@ -39,6 +40,7 @@ class Source(NamedTuple):
     examiner: Examiner
     crop: tuple[int, int] | None
     other_endings: Counter[str]
+    list_file: str | None = None
 
 
 class Inspection(NamedTuple):
@@ -99,6 +101,7 @@ def source_of(cfg: Config, as_stored: bool = False) -> Source:
         examiner=Examiner(folder, stored_loader(steps[0]) if as_stored else steps[0], value_range),
         crop=next((step.size for step in steps if isinstance(step, RandomResizedCrop | CenterCrop)), None),
         other_endings=Counter(os.path.splitext(path)[1].lower() or '(none)' for path in others),
+        list_file=dataset.list_file,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from simmim_mm.data_quality.inspection import Inspection
 from simmim_mm.data_quality.list_files import write_list
 from simmim_mm.data_quality.page import write_page
+from simmim_mm.data_quality.results_folder import list_heading, remove_lists
 from simmim_mm.data_quality.split import Split, SplitRule, class_counts, split
 from simmim_mm.data_quality.summary import findings_table, statistics_of, write_findings
 from simmim_mm.datasets.statistics import config_lines, report
@@ -20,36 +20,22 @@ from simmim_mm.tables import table
 MAX_NAMES = 5
 
 
-def make_folder(path: str) -> None:
-    """Makes the folder that results go to, before the work begins.
-
-    Args:
-        path: The folder.
-
-    Raises:
-        ValueError: If there can be none, or nothing can be written into it.
-    """
-    try:
-        os.makedirs(path, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'--out {path!r} cannot be made: {error.strerror}; name another folder') from error
-    if not os.access(path, os.W_OK):
-        raise ValueError(f'--out {path!r} cannot be written to; name another folder')
-
-
-def split_clean(inspection: Inspection, rule: SplitRule) -> Split:
+def split_clean(inspection: Inspection, rule: SplitRule | None) -> Split | None:
     """Splits the clean list.
 
     Args:
         inspection: The inspection.
-        rule: How.
+        rule: How; None for no split.
+
+    Returns:
+        The parts; None without a rule, or if no file is clean.
 
     Raises:
-        ValueError: If no file is clean, or one part would be empty.
+        ValueError: If one part would be empty.
     """
     clean = inspection.clean
-    if not clean:
-        raise ValueError('no image is clean, so there is nothing to split; leave out fewer kinds with --leave-out')
+    if rule is None or not clean:
+        return None
     paths = [inspection.records[position].path for position in clean]
     groups = inspection.findings.groups[clean].tolist()
     return split(paths, groups, rule)
@@ -64,7 +50,7 @@ def write_results(
     num_workers: int,
     config: str,
 ) -> list[str]:
-    """Writes the lists, the findings and the page.
+    """Writes the lists, the findings and the page, in the place of those of an earlier inspection.
 
     Args:
         inspection: The inspection.
@@ -79,6 +65,7 @@ def write_results(
         Paths of what was written.
     """
     folder = Path(out)
+    remove_lists(folder)
     paths = [inspection.records[position].path for position in inspection.clean]
     lists: dict[str, Sequence[str]] = {'clean': paths}
     if parts is not None:
@@ -89,7 +76,7 @@ def write_results(
     for name, files in lists.items():
         if files:
             path = folder / f'{name}.txt'
-            write_list(path, files, f'{len(files)} files, relative to {inspection.source.folder!r}')
+            write_list(path, files, list_heading(len(files), inspection.source.folder))
             written.append(str(path))
     about = {'config': config, 'split': None if rule is None else asdict(rule)}
     write_findings(folder / 'findings.json', inspection, about)
@@ -118,6 +105,12 @@ def summary(inspection: Inspection, parts: Split | None, rule: SplitRule | None)
     statistics = statistics_of(inspection.records[position] for position in inspection.clean)
     if statistics is not None:
         lines += ['', 'The clean list:', report(statistics), '', config_lines(statistics)]
+    else:
+        lines += [
+            '',
+            'No image is clean, so no list is written; leave out fewer kinds with --leave-out, or read the files as '
+            'they are with --as-stored',
+        ]
     if parts is not None:
         lines += ['', f'train: {len(parts.train)} lines, held out: {len(parts.held_out)}']
         if rule is not None and rule.needs_classes:

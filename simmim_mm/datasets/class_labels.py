@@ -11,7 +11,7 @@ from simmim_mm.datasets.few_labels import FewLabels
 from simmim_mm.datasets.fewer import warn_of_fewer
 from simmim_mm.datasets.file_names import is_held_out, relative_name
 from simmim_mm.datasets.host_images import build_host_set
-from simmim_mm.datasets.image_files import find_images
+from simmim_mm.datasets.image_files import find_images, folder_given_as
 from simmim_mm.registry import DATASETS
 
 
@@ -51,7 +51,9 @@ def class_labels(source: str | Mapping[str, Any], option: str) -> ClassLabels:
 
 
 def _of_folder(root: str, option: str) -> ClassLabels:
-    paths = find_images(root)
+    advice = f'name a folder with a folder of images for each class with {option} of RepresentationHook'
+    with folder_given_as(root, option, 'RepresentationHook', advice):
+        paths = find_images(root)
     names = [relative_name(path, root) for path in paths]
     loose = [name for name in names if '/' not in name]
     if loose:

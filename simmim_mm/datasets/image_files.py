@@ -6,7 +6,10 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import NamedTuple
 
 from mmengine.logging import print_log
 
@@ -22,6 +25,45 @@ HOW_TO_NAME_A_FOLDER = (
     'name a folder of images (of any depth, no class folders needed); for training with --data-root FOLDER, or with '
     'train_dataloader.dataset.data_root in the config'
 )
+
+
+class _Place(NamedTuple):
+    """What a folder was given as: the folder, the option, whose option that is, and how to name another one."""
+
+    folder: str | None
+    option: str
+    owner: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f'{self.option}={str(self.folder)!r}' + (f' of {self.owner}' if self.owner else '')
+
+
+_given: ContextVar[_Place | None] = ContextVar('given', default=None)
+
+
+@contextmanager
+def folder_given_as(folder: str, option: str, owner: str, advice: str) -> Iterator[None]:
+    """Lets messages about a folder name the option that it stands in, instead of ``data_root`` of a data set.
+
+    Args:
+        folder: The folder. Messages about others stay as they are.
+        option: Such as ``'labelled'``.
+        owner: Whose option it is, such as ``'RepresentationHook'``; ``''`` for a tool's.
+        advice: How to name another folder.
+    """
+    token = _given.set(_Place(folder, option, owner, advice))
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
+def _place_of(folder: str) -> _Place:
+    given = _given.get()
+    if given is not None and given.folder == str(folder):
+        return given
+    return _Place(str(folder), 'data_root', '', HOW_TO_NAME_A_FOLDER)
 
 
 def find_images(
@@ -81,15 +123,15 @@ def check_place(data_root: str, list_file: str | None = None, pattern: str | Non
         if not os.path.isfile(list_file):
             raise FileNotFoundError(f'list_file={str(list_file)!r} does not exist (seen from {os.getcwd()})')
         return
+    place = _place_of(data_root)
     if not os.path.exists(data_root):
         raise FileNotFoundError(
-            f'data_root={str(data_root)!r} does not exist (seen from {os.getcwd()}); put the images there, or '
-            f'{HOW_TO_NAME_A_FOLDER}'
+            f'{place} does not exist (seen from {os.getcwd()}); put the images there, or {place.advice}'
         )
     if not os.path.isdir(data_root):
         raise NotADirectoryError(
-            f'data_root={str(data_root)!r} is a file, not a folder; {HOW_TO_NAME_A_FOLDER}, '
-            'or read a list of paths with list_file'
+            f'{place} is a file, not a folder; {place.advice}'
+            + (', or read a list of paths with list_file' if place.option == 'data_root' else '')
         )
 
 
@@ -107,10 +149,11 @@ def _from_folder(data_root: str, extensions: tuple[str, ...]) -> list[str]:
     if not images:
         endings = Counter(Path(path).suffix.lower() or '(no ending)' for path in files)
         found = ', '.join(f'{count} {ending}' for ending, count in endings.most_common(5))
+        place = _place_of(data_root)
         raise ValueError(
-            f'data_root={str(data_root)!r} holds no images: '
+            f'{place} holds no images: '
             + (f'its {len(files)} files are {found}' if files else 'it is empty')
-            + f'; image files end with {" ".join(extensions)}; {HOW_TO_NAME_A_FOLDER}'
+            + f'; image files end with {" ".join(extensions)}; {place.advice}'
         )
     return images
 

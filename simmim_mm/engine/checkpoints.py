@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from simmim_mm.registry import MODELS
+from simmim_mm.transfer.files import check_finite
 from simmim_mm.transfer.identify import EXPECTED, check_torch_file
 from simmim_mm.transfer.plain_data import foreign_objects, plain_data
 
@@ -29,12 +30,13 @@ def load_model(cfg: Config, checkpoint: str) -> nn.Module:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is no checkpoint, or one of another model.
+        ValueError: If the file is no checkpoint, one of another model, or holds numbers that are not finite.
     """
     state = read_checkpoint(checkpoint)
     init_default_scope(cfg.get('default_scope', 'simmim_mm'))
     model = MODELS.build(cfg.model)
     check_keys(model, state, checkpoint)
+    check_finite(state, checkpoint)
     # Every key was checked; mmpretrain's Swin V2 drops its buffers from what it loads, and would miss them then.
     model.load_state_dict(state, strict=False)
     model.eval()

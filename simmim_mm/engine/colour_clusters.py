@@ -13,6 +13,7 @@ from scipy.cluster.vq import kmeans2, vq
 
 from simmim_mm.datasets import SampleIndex, stack_samples
 from simmim_mm.models.targets.cluster_file import ColourClusters, load_clusters, save_clusters
+from simmim_mm.overwriting import refuse_to_overwrite
 from simmim_mm.progress import track
 from simmim_mm.registry import DATASETS, MODELS
 
@@ -47,8 +48,10 @@ def cluster_colours(
         The clusters, and whether they were read from the file.
 
     Raises:
-        ValueError: If the file was made with other settings, or the images have too few different colours.
+        ValueError: If the file was made with other settings or is the config, or the images have too few different
+            colours.
     """
+    refuse_to_overwrite(out, '--out', [cfg.filename] if cfg.filename else [])
     init_default_scope(cfg.get('default_scope', 'simmim_mm'))
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     source = repr((cfg.train_dataloader.dataset.to_dict(), cfg.model.get('data_preprocessor')))

@@ -68,7 +68,15 @@ def run_kill_test(test: KillTest, kills: int, seed: int = 0) -> dict[str, int]:
 
     Raises:
         RuntimeError: If a run fails by itself; the message names its log.
+        ValueError: If the folder, which is emptied, holds the config, the tool or the place to run from.
     """
+    kept = (Path(test.config), test.train, Path.cwd())
+    for path in kept:
+        if path.exists() and test.folder.resolve() in (path.resolve(), *path.resolve().parents):
+            raise ValueError(
+                f'--folder={str(test.folder)!r} holds {str(path)!r}, and what is in the folder is removed; name '
+                'another folder'
+            )
     rng = random.Random(seed)
     shutil.rmtree(test.folder, ignore_errors=True)
     began = time.monotonic()

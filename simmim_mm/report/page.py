@@ -24,12 +24,23 @@ def write_report(work_dir: str | Path, out: str | Path | None = None) -> str:
 
     Raises:
         FileNotFoundError: If there is no such work dir.
-        ValueError: If nothing in it is of a run, or the file cannot be written.
+        ValueError: If nothing in it is of a run, or the file cannot be written or is one of the run.
     """
+    if out is not None and _is_of_the_run(Path(out), Path(work_dir)):
+        raise ValueError(
+            f'--out={str(out)!r} is a file of the run in {str(work_dir)!r} and would be overwritten; name another '
+            'file, such as one that ends with .html'
+        )
     page = render(work_dir)
     path = Path(out) if out is not None else Path(work_dir) / 'report.html'
     write_atomically(path, lambda draft: Path(draft).write_text(page, encoding='utf-8', errors='replace'))
     return str(path)
+
+
+def _is_of_the_run(out: Path, work_dir: Path) -> bool:
+    """Whether a page would overwrite a log, a checkpoint or the like."""
+    real = out.resolve()
+    return real.is_file() and real.suffix not in ('.html', '.htm') and work_dir.resolve() in real.parents
 
 
 def render(work_dir: str | Path) -> str:

@@ -13,7 +13,7 @@ from torch import nn
 from simmim_mm.atomic import write_atomically
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.checks import check_weights, expected_weights
-from simmim_mm.transfer.files import Source, read_weights, save_tensors
+from simmim_mm.transfer.files import Source, check_out, read_weights, save_tensors
 from simmim_mm.transfer.identify import describe_keys
 from simmim_mm.transfer.infer import infer_backbone
 from simmim_mm.transfer.keys import FORMAT_NAMES
@@ -50,8 +50,10 @@ def convert(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, is of something else or incomplete, with what it seems to be.
+        ValueError: If it cannot be read, is of something else or incomplete, with what it seems to be; or if it would
+            be overwritten.
     """
+    check_out(out, source, config)
     read = read_weights(source, allow_pickle)
     if out_format != 'ours':
         if out_format not in FORMAT_NAMES:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from simmim_mm.models.outputs import first_tensor
 from simmim_mm.registry import MODELS
 from simmim_mm.transfer.checks import check_weights, expected_weights
-from simmim_mm.transfer.files import Source, read_weights
+from simmim_mm.transfer.files import Source, check_out, read_weights
 from simmim_mm.transfer.identify import describe_keys
 from simmim_mm.transfer.positions import METHODS
 from simmim_mm.transfer.quiet import quiet
@@ -64,13 +64,14 @@ def export_backbone(
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it is of something else, or does not fit the target or the sizes.
+        ValueError: If it is of something else, does not fit the target or the sizes, or would be overwritten.
         ImportError: If the target is not installed.
     """
     if to not in TARGETS:
         raise ValueError(f'--to {to!r} is unknown; use {", ".join(TARGETS)}')
     if method not in METHODS:
         raise ValueError(f'--resize {method!r} is unknown; use {", ".join(METHODS)}')
+    check_out(out, checkpoint, config)
     read = read_weights(checkpoint, allow_pickle)
     backbone, source = _build_source(read, config)
     new_backbone = retarget(backbone, source, window_size, img_size, biases)

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 
 from simmim_mm.atomic import damage_of
+from simmim_mm.overwriting import refuse_to_overwrite
 from simmim_mm.transfer.identify import EXPECTED, describe_bytes, describe_object
 from simmim_mm.transfer.plain_data import foreign_objects, plain_data
 
+# Of a folder of Hugging Face's.
+_IN_FOLDER = ('model.safetensors', 'pytorch_model.bin', 'config.json')
 _CONTAINERS = ('state_dict', 'model', 'module', 'model_state_dict')
 
 
@@ -31,6 +34,26 @@ class Source(NamedTuple):
     path: str
     weights: dict[str, Tensor]
     meta: dict[str, Any]
+
+
+def check_out(out: str, source: str, config: str | None) -> None:
+    """Looks whether writing would overwrite what is read, before anything is read.
+
+    Args:
+        out: The file to write, or a folder of Hugging Face's.
+        source: The checkpoint, a file or such a folder.
+        config: The config file, if one is given.
+
+    Raises:
+        ValueError: If it would.
+    """
+    read = _with_files(source) + ([] if config is None else [config])
+    for path in _with_files(out):
+        refuse_to_overwrite(path, 'OUT', read)
+
+
+def _with_files(path: str) -> list[str]:
+    return [path, *(os.path.join(path, name) for name in _IN_FOLDER)]
 
 
 def read_weights(path: str, allow_pickle: bool = False) -> Source:
@@ -160,7 +183,7 @@ def _find_weights(loaded: Any, path: str) -> dict[str, Tensor]:
             weights = dict(candidate)
             if all(key.startswith('module.') for key in weights):  # of DistributedDataParallel
                 weights = {key.removeprefix('module.'): value for key, value in weights.items()}
-            _check_finite(weights, path)
+            check_finite(weights, path)
             return weights
     raise ValueError(f'{path!r} holds no weights by name; it seems to be {describe_object(loaded)}')
 
@@ -169,7 +192,16 @@ def _all_tensors(candidate: Mapping) -> bool:
     return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in candidate.items())
 
 
-def _check_finite(weights: Mapping[str, Tensor], path: str) -> None:
+def check_finite(weights: Mapping[str, Tensor], path: str) -> None:
+    """Refuses weights of a run that broke.
+
+    Args:
+        weights: By key.
+        path: Where they come from, for the message.
+
+    Raises:
+        ValueError: If one is NaN or infinite.
+    """
     for key, value in weights.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise ValueError(f'{path!r} holds numbers that are not finite, in {key}; take an earlier checkpoint')

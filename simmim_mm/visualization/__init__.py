@@ -3,7 +3,15 @@
 from simmim_mm.visualization.gallery import draw_gallery, load_contents
 from simmim_mm.visualization.mask_distances import markdown_table, plot_distances, simulate
 from simmim_mm.visualization.mlflow_backend import MLflowVisBackend
-from simmim_mm.visualization.panels import check_bands, label_columns, label_rows, reconstruction_panel, save_png, tile
+from simmim_mm.visualization.panels import (
+    check_bands,
+    label_columns,
+    label_rows,
+    png_name,
+    reconstruction_panel,
+    save_png,
+    tile,
+)
 from simmim_mm.visualization.regions import colour_regions
 from simmim_mm.visualization.samples import (
     config_pipeline,
@@ -32,6 +40,7 @@ __all__ = [
     'markdown_table',
     'picture_pipeline',
     'plot_distances',
+    'png_name',
     'reconstruction_panel',
     'save_png',
     'simulate',

@@ -171,6 +171,11 @@ def label_rows(panel: np.ndarray, labels: Sequence[str], top: int = 0) -> np.nda
     return np.concatenate([np.asarray(margin), panel], axis=1)
 
 
+def png_name(path: str) -> str:
+    """The name that :func:`save_png` writes to."""
+    return path if path.lower().endswith('.png') else f'{path}.png'
+
+
 def save_png(path: str, picture: np.ndarray) -> str:
     """Writes a picture, and the folders that it needs.
 
@@ -182,6 +187,6 @@ def save_png(path: str, picture: np.ndarray) -> str:
         The path.
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    path = path if path.lower().endswith('.png') else f'{path}.png'
+    path = png_name(path)
     Image.fromarray(picture).save(path)
     return path

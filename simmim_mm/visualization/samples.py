@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 
 from simmim_mm.datasets.collate import stack_samples
-from simmim_mm.datasets.image_files import find_images
+from simmim_mm.datasets.image_files import find_images, folder_given_as
 from simmim_mm.datasets.randomness import Moment, SampleIndex, sample_facts, seeded_globals
 from simmim_mm.datasets.transforms import CenterCrop, RandomFlip, RandomResizedCrop, UnreadableImageError
 from simmim_mm.datasets.transforms.checks import check_pipeline
@@ -205,7 +205,8 @@ def image_samples(paths: Sequence[str]) -> list[dict]:
         if os.path.isfile(path):
             files.append(path)
         elif os.path.isdir(path):
-            files.extend(find_images(path))
+            with folder_given_as(path, 'IMAGE', '', 'name image files, or a folder that holds some at any depth'):
+                files.extend(find_images(path))
         else:
             raise FileNotFoundError(f'image {path!r} does not exist (seen from {os.getcwd()})')
     return [{'img_path': path} for path in files]

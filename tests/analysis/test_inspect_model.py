@@ -16,6 +16,7 @@ from tiny import TINY_CONFIG, tiny_encoders
 
 from simmim_mm.analysis import inspect_model
 from simmim_mm.analysis.image_losses import image_losses, load_named, named_images
+from simmim_mm.analysis.inspection import PICTURES
 from simmim_mm.analysis.mask_variants import of_all_kinds, variants_batch, with_ratios
 from simmim_mm.visualization import config_pipeline
 
@@ -125,7 +126,7 @@ def test_the_tool_writes_pictures_and_numbers(run, cfg, tmp_path, image_folder):
     out = tmp_path / 'out'
     output = run(cfg, checkpoint, folder, '--out', out, '--num-masks', '2', '--ratios', '0.25', '0.75')
     found = json.loads((out / 'model.json').read_text())
-    assert sorted(found['pictures']) == sorted(sizes_of(out))
+    assert sorted(found['pictures']) == sorted(sizes_of(out)) == sorted(PICTURES)
     assert output.split()[-1] == str(out / 'model.json')
     assert found['unreadable'] == [str(folder / 'broken.png')]
     assert [len(layer['heads']) for layer in found['attention']['layers']] == [1, 2, 4, 8]
@@ -139,6 +140,30 @@ def test_the_tool_writes_pictures_and_numbers(run, cfg, tmp_path, image_folder):
     again = tmp_path / 'again'
     run(cfg, checkpoint, folder, '--out', again, '--num-masks', '2', '--ratios', '0.25', '0.75')
     assert json.loads((again / 'model.json').read_text()) == found
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+@pytest.mark.parametrize('key', ['masker.mask_token', 'backbone.stages.3.blocks.0.attn.w_msa.qkv.weight'])
+def test_weights_of_a_broken_run_are_refused(run, cfg, tmp_path, image_folder, key, value):
+    """One number that is not finite, which its pictures could not show."""
+    checkpoint = checkpoint_of(cfg, tmp_path / 'tiny.pth')
+    saved = torch.load(checkpoint, weights_only=True)
+    saved['state_dict'][key].view(-1)[3] = value
+    torch.save(saved, checkpoint)
+    output = run(cfg, checkpoint, image_folder(1), '--out', tmp_path / 'out', status=2)
+    assert f"error: '{checkpoint}' holds numbers that are not finite, in {key}; take an earlier checkpoint" in output
+    assert not (tmp_path / 'out').exists() or not any((tmp_path / 'out').iterdir())
+
+
+def test_no_image_is_overwritten(run, cfg, tmp_path, image_folder):
+    """A photograph that is called as one of the pictures."""
+    folder = Path(image_folder(2))
+    (folder / '001.png').rename(folder / 'mask_kinds.png')
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    output = run(cfg, checkpoint_of(cfg, tmp_path / 'tiny.pth'), folder, '--out', folder, status=2)
+    assert 'mask_kinds.png' in output
+    assert 'is read and would be overwritten' in output
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_encoders_without_attention_have_all_the_rest(run, cfg, tmp_path, image_folder):
@@ -176,6 +201,8 @@ def test_targets_that_are_no_images_are_drawn(build_model, image_folder, transfo
         (['{cfg}', '{checkpoint}', 'none.png'], "image 'none.png' does not exist"),
         (['{cfg}', '{checkpoint}', '{images}', '--ratios', '2'], '--ratios=2.0'),
         (['{cfg}', '{checkpoint}', '{images}', '--depth', '2'], 'unrecognized arguments'),
+        (['{cfg}', '{checkpoint}', '{images}', '--out', '{cfg}'], 'cannot be made: File exists; name another folder'),
+        (['{cfg}', '{checkpoint}', '{images}', '--out', '{cfg}/out'], 'cannot be made: Not a directory; name another'),
     ],
     ids=str,
 )

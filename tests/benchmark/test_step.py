@@ -189,3 +189,11 @@ def test_a_process_of_its_own(setup):
         found = difference(seat.evaluate(), build_candidate(setup, 'plain').evaluate())
         assert (found.loss, found.gradient) < (1e-6, 1e-5)
         assert seat.turn().wall > 0
+
+
+def test_the_config_is_not_overwritten(tiny_config, monkeypatch, capsys):
+    before = Path(tiny_config).read_text()
+    for what, option in (('memory', '--json'), ('scaling', '--plot')):
+        _, err, code = run_tool(monkeypatch, capsys, what, '--model', tiny_config, option, tiny_config)
+        assert (code, f'{option} {tiny_config!r} is {tiny_config!r}, which is read' in err) == (2, True), err
+    assert Path(tiny_config).read_text() == before

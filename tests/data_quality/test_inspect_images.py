@@ -120,7 +120,8 @@ def test_several_processes_find_the_same(inspect, odd_folder, tmp_path):
 def test_files_of_many_bands_as_stored(inspect, band_folder, tmp_path):
     """Refused by a config for RGB; read with `--as-stored`, dark in their 16 bits."""
     folder = band_folder(3)
-    inspect(folder, '--out', tmp_path / 'rgb', '--workers', '0')
+    output = inspect(folder, '--out', tmp_path / 'rgb', '--workers', '0', status=1)
+    assert 'No image is clean, so no list is written' in output
     found = json.loads((tmp_path / 'rgb' / 'findings.json').read_text())
     assert found['counts']['unfit'] == 3
     assert not (tmp_path / 'rgb' / 'clean.txt').exists()
@@ -134,11 +135,62 @@ def test_files_of_many_bands_as_stored(inspect, band_folder, tmp_path):
     assert found['stored']['colour'] == {'13 bands': 3}
 
 
+def test_results_of_an_earlier_inspection_are_replaced(inspect, odd_folder, tmp_path):
+    """Lists that are not written this time are removed; without a clean image, all of them, split or not."""
+
+    def lists():
+        return sorted(path.name for path in tmp_path.glob('*.txt'))
+
+    def findings():
+        return json.loads((tmp_path / 'findings.json').read_text())
+
+    options = [odd_folder, '--out', tmp_path, '--workers', '0']
+    none_clean = ['--leave-out', 'small', '--min-side', '5000']
+    split = ['--held-out', '0.3']
+    inspect(*options, *split)
+    assert lists() == ['clean.txt', 'held_out.txt', 'train.txt']
+    first = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert 'leaves the held-out part empty' in inspect(*options, '--held-out', '0.001', status=2)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == first
+    inspect(*options)
+    assert (lists(), findings()['split']) == (['clean.txt'], None)
+    for more in (split, []):
+        inspect(*options, *split)
+        output = inspect(*options, *none_clean, *more, status=1)
+        assert 'No image is clean, so no list is written; leave out fewer' in output
+        assert (lists(), findings()['num_clean']) == ([], 0)
+        assert not any(name in output for name in ('clean.txt', 'train.txt', "dataset=dict(type='UnlabelledImages'"))
+
+
+@pytest.mark.parametrize('name', ['clean.txt', 'train.txt', 'held_out.txt', 'findings.json', 'report.html'])
+@pytest.mark.parametrize(
+    'content', ['', 'good/coffee.png\n', '# my files\n', '{"folder_of": 1}', '<!DOCTYPE html><title>']
+)
+def test_files_of_others_are_not_overwritten(inspect, odd_folder, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    output = inspect(odd_folder / 'good', '--out', tmp_path, '--workers', '0', status=2)
+    assert f'holds {name}, which inspect_images.py did not write and would overwrite' in output
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {name: content}
+
+
+def test_the_list_that_is_inspected_is_not_overwritten(inspect, odd_folder, tmp_path):
+    """One that an earlier inspection wrote; into another folder it can be inspected again."""
+    options = ['--workers', '0', '--cfg-options', f'train_dataloader.dataset.list_file={tmp_path}/clean.txt']
+    inspect(odd_folder, '--out', tmp_path, '--workers', '0')
+    before = (tmp_path / 'clean.txt').read_bytes()
+    output = inspect(odd_folder, '--out', tmp_path, *options, status=2)
+    assert 'clean.txt' in output
+    assert 'is read and would be overwritten' in output
+    inspect(odd_folder, '--out', tmp_path / 'again', *options)
+    assert (tmp_path / 'again' / 'clean.txt').read_bytes() == before == (tmp_path / 'clean.txt').read_bytes()
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['missing'], "data_root='missing' does not exist"),
-        (['{empty}'], 'holds no images: it is empty'),
+        (['missing'], "FOLDER='missing' does not exist"),
+        (['{empty}'], "FOLDER='{empty}' holds no images: it is empty"),
+        (['{odd}/odd/notes.txt'], "FOLDER='{odd}/odd/notes.txt' is a file, not a folder; give a folder that holds"),
         (['{odd}', '--leave-out', 'ugly'], "'ugly' is no kind of finding"),
         (['{odd}', '--distance', '40'], 'distance=40 must be a whole number of bits from 0 to 31'),
         (['{odd}', '--held-out', '2'], 'held_out=2.0 must be a share'),
@@ -154,8 +206,20 @@ def test_what_cannot_work_is_said_at_once(inspect, odd_folder, tmp_path, argumen
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'empty').mkdir()
     places = {'empty': tmp_path / 'empty', 'odd': odd_folder}
-    assert message in inspect(*(argument.format(**places) for argument in arguments), status=2)
+    output = inspect(*(argument.format(**places) for argument in arguments), status=2)
+    assert message.format(**places) in output
+    assert 'data_root' not in output
+    assert '--data-root' not in output
     assert not list(tmp_path.rglob('clean.txt'))
+
+
+def test_another_folder_of_the_config_is_called_what_it_is(inspect, odd_folder, tmp_path):
+    """One that an option of the config names, in the place of FOLDER."""
+    options = ['--out', tmp_path / 'out', '--cfg-options', f'train_dataloader.dataset.data_root={tmp_path}/none']
+    output = inspect(odd_folder, *options, status=2)
+    assert f"error: data_root='{tmp_path}/none' does not exist" in output
+    assert 'FOLDER' not in output.replace('--data-root FOLDER', '')
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize('name', ['#1.png', ' leading.png', 'ü and spaces.png', '\ufeffmark.png'])

@@ -116,3 +116,12 @@ def test_the_tool_makes_the_file_and_says_when_it_is_used_again(image_folder, tm
     with pytest.raises(SystemExit):
         call('--seed', '1')
     assert 'error:' in capsys.readouterr().err
+
+
+def test_the_config_is_not_overwritten(config, tmp_path):
+    """Even where --force makes the file anew, whatever is there."""
+    config.dump(tmp_path / 'config.py')
+    before = (tmp_path / 'config.py').read_text()
+    with pytest.raises(ValueError, match='is read and would be overwritten'):
+        cluster_colours(Config.fromfile(tmp_path / 'config.py'), 4, f'{tmp_path}/quarters/../config.py', force=True)
+    assert (tmp_path / 'config.py').read_text() == before

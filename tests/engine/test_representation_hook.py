@@ -296,11 +296,35 @@ def test_labels_that_do_not_fit_are_named(class_folder, image_folder, tmp_path):
     root = class_folder(3)
     with pytest.raises(ValueError, match=r"6 images without class, the first being '000.png'"):
         bank_and_queries(image_folder(6), None, 10)
-    with pytest.raises(FileNotFoundError, match='does not exist'):
-        bank_and_queries(str(tmp_path / 'none'), None, 10)
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'file').write_text('')
+    for name, kind, what in (
+        ('none', FileNotFoundError, 'does not exist'),
+        ('empty', ValueError, 'holds no images: it is empty'),
+        ('file', NotADirectoryError, 'is a file, not a folder'),
+    ):
+        for option, folders in (('labelled', (f'{tmp_path}/{name}', None)), ('queries', (root, f'{tmp_path}/{name}'))):
+            with pytest.raises(kind) as refused:
+                bank_and_queries(*folders, 10)
+            said = str(refused.value)
+            assert said.startswith(f"{option}='{tmp_path}/{name}' of RepresentationHook {what}")
+            assert said.endswith(f'a folder with a folder of images for each class with {option} of RepresentationHook')
+            assert 'data_root' not in said
     shutil.copytree(f'{root}/coffee', f'{tmp_path}/other/tea')
     shutil.copytree(f'{root}/coffee', f'{tmp_path}/other/coffee')
     with pytest.raises(ValueError, match=r'queries=.* has classes that labelled=.* does not have: tea'):
         bank_and_queries(root, str(tmp_path / 'other'), 10)
     with pytest.raises(ValueError, match="queries='x' of RepresentationHook .* labelled has no images"):
         RepresentationHook(queries='x')
+
+
+@pytest.mark.parametrize(('hook', 'option'), [('RepresentationHook', 'labelled'), ('ReconstructionHook', 'images')])
+def test_folders_of_hooks_are_called_what_they_were_given_as(image_folder, tmp_path, hook, option):
+    """When the run starts: not the ``data_root`` of the training data, which is another folder."""
+    (tmp_path / 'empty').mkdir()
+    settings = dict(type=hook, by_epoch=False, **{option: str(tmp_path / 'empty')})
+    runner = tiny_run(image_folder(4), tmp_path / 'run', change=lambda cfg: cfg.custom_hooks.append(settings))
+    with pytest.raises(ValueError, match=f"{option}='{tmp_path}/empty' of {hook} holds no images") as refused:
+        runner.train()
+    assert f'with {option} of {hook}' in str(refused.value)
+    assert 'data_root' not in str(refused.value)

@@ -306,3 +306,13 @@ def test_signals_that_there_are_not(signals):
 def test_an_interval_is_a_whole_number(interval):
     with pytest.raises(ValueError, match='rolling_interval=.* must be a whole number from 1'):
         SafeCheckpointHook(rolling_interval=interval)
+
+
+@pytest.mark.parametrize('folder', ['.', 'runs', 'runs/..'])
+def test_kill_tests_remove_no_config_and_no_place_that_is_worked_in(tmp_path, monkeypatch, folder):
+    (tmp_path / 'runs').mkdir()
+    (tmp_path / 'runs' / 'config.py').write_text('')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match='what is in the folder is removed; name another'):
+        run_kill_test(KillTest(ROOT / 'tools' / 'train.py', 'runs/config.py', Path(folder)), kills=1)
+    assert (tmp_path / 'runs' / 'config.py').is_file()

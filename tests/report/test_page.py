@@ -300,3 +300,16 @@ def test_in_a_browser(page, tmp_path, width, dark):
     assert seen['keys'] == f'290: {1 / 290:.6g}'
     assert seen['left'] == seen['escaped'] == ''
     assert seen['focus'] == 0
+
+
+def test_a_file_of_the_run_is_not_overwritten(work_dir, tmp_path):
+    """Also by way of a link; an earlier page may be, and a file that is none of the run's."""
+    before = (work_dir / 'latest.pth').read_bytes()
+    (tmp_path / 'link').symlink_to(work_dir / 'latest.pth')
+    for out in (work_dir / 'latest.pth', tmp_path / 'link', f'{work_dir}/20260101_000000/../latest.pth'):
+        with pytest.raises(ValueError, match='is a file of the run in .* would be overwritten'):
+            write_report(work_dir, out)
+    assert (work_dir / 'latest.pth').read_bytes() == before
+    (tmp_path / 'other.txt').write_text('')
+    for out in (work_dir / 'report.html', work_dir / 'report.html', tmp_path / 'other.txt'):
+        assert '<html' in Path(write_report(work_dir, out)).read_text()

@@ -40,3 +40,41 @@ def test_a_table_of_distances(run, image_folder, tmp_path):
     output = run('mask_distances.py', *options)
     assert len([line for line in output.splitlines() if line.startswith('| ')]) == 1 + 6
     assert 'error: ratio=2.0' in run('mask_distances.py', '--ratios', '2', status=2)
+
+
+def test_no_image_is_overwritten(run, image_folder, tmp_path, monkeypatch):
+    """By the picture of any of the tools: not the images, not label maps, nor those that lie in a folder."""
+    folder = Path(image_folder(2))
+    (tmp_path / 'labels').mkdir()
+    for image in folder.iterdir():
+        (tmp_path / 'labels' / image.name).write_bytes(image.read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*.png')}
+    assert len(before) == 4
+    monkeypatch.chdir(folder)
+    config = str(TOOLS.parent / 'configs' / 'simmim_swin_base.py')
+    for arguments in (
+        ['show_masks.py', config, folder, '--out', '000.png'],
+        ['show_masks.py', config, '001.png', '--out', '001'],  # which becomes 001.png
+        ['show_masks.py', '--gallery', '000.png', '--out', folder / '000.png'],
+        ['show_masks.py', '--gallery', '000.png', '--labels', tmp_path / 'labels', '--out', '../labels/000.png'],
+        ['show_reconstructions.py', config, 'none.pth', folder, '--out', '001.png'],
+        ['mask_distances.py', '000.png', '--plot', './000.png'],
+    ):
+        assert 'is read and would be overwritten' in run(*arguments, status=2)
+    assert {path: path.read_bytes() for path in tmp_path.rglob('*.png')} == before
+
+
+def test_folders_without_images_are_called_what_they_were_given_as(run, tmp_path, monkeypatch):
+    """Not ``data_root`` of a data set, which these tools do not have."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'empty').mkdir()
+    config = str(TOOLS.parent / 'configs' / 'simmim_swin_base.py')
+    for arguments, option in (
+        (['show_masks.py', config, 'empty'], 'IMAGE'),
+        (['mask_distances.py', 'empty'], 'IMAGE'),
+        (['pack_shards.py', 'empty', 'shards'], 'FOLDER'),
+    ):
+        output = run(*arguments, status=2)
+        assert f"error: {option}='empty' holds no images: it is empty" in output
+        assert 'data' not in output.replace('data set', '')
+    assert "error: FOLDER='none' does not exist" in run('pack_shards.py', 'none', 'shards', status=2)

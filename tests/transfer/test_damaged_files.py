@@ -303,6 +303,48 @@ def test_a_place_that_cannot_be_written(make_checkpoint, tiny_swin, tmp_path, ru
     code, written = run_tool('export_backbone', path, tmp_path, '--to', 'mmdet')
     assert code == 2
     assert 'is a folder; name the file to write' in written
-    code, written = run_tool('convert_checkpoint', path, path, '--to', 'hf')
+    (tmp_path / 'file').write_text('')
+    code, written = run_tool('convert_checkpoint', path, tmp_path / 'file', '--to', 'hf')
     assert code == 2
     assert 'is a file; a model of transformers is a folder' in written or 'transformers cannot be imported' in written
+
+
+@pytest.mark.parametrize('tool', ['export_backbone', 'convert_checkpoint'])
+@pytest.mark.parametrize('link', ['same', 'other path', 'symbolic', 'hard'])
+def test_the_input_is_not_overwritten(make_checkpoint, tiny_swin, tmp_path, run_tool, tool, link):
+    """Under whatever name it is given as OUT."""
+    _, path = make_checkpoint(tiny_swin())
+    content = Path(path).read_bytes()
+    out = tmp_path / 'link.pth'
+    if link == 'symbolic':
+        out.symlink_to(path)
+    elif link == 'hard':
+        out.hardlink_to(path)
+    else:
+        (tmp_path / 'sub').mkdir()
+        out = path if link == 'same' else tmp_path / 'sub' / '..' / Path(path).name
+    code, written = run_tool(tool, path, out, '--to', 'mmpretrain')
+    assert code == 2
+    assert f"error: OUT '{out}' is '{path}', which is read and would be overwritten; name another" in written
+    assert Path(path).read_bytes() == content
+    assert out == path or link == 'other path' or out.samefile(path)
+
+
+def test_files_of_folders_and_configs_are_not_overwritten(tmp_path, run_tool):
+    """Hugging Face's folders: what stands in them under fixed names counts, read or written; so does --config."""
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    for name in ('model.safetensors', 'pytorch_model.bin', 'config.json', 'other.pth', 'config.py'):
+        (folder / name).write_text(name)
+    for source, out, options in (
+        (folder, folder / 'model.safetensors', []),
+        (folder / 'pytorch_model.bin', folder, ['--to', 'hf']),
+        (folder, folder, ['--to', 'hf']),
+        (folder / 'other.pth', folder / 'config.py', ['--config', folder / 'config.py']),
+    ):
+        code, written = run_tool('convert_checkpoint', source, out, *options)
+        assert (code, 'would be overwritten' in written) == (2, True), written
+    _, written = run_tool('convert_checkpoint', folder / 'other.pth', folder, '--to', 'hf')
+    assert 'overwritten' not in written  # it is no checkpoint, but not in the way
+    for name in ('model.safetensors', 'pytorch_model.bin', 'config.json', 'other.pth', 'config.py'):
+        assert (folder / name).read_text() == name

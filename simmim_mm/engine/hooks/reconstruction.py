@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from simmim_mm.datasets.image_files import find_images
+from simmim_mm.datasets.image_files import find_images, folder_given_as
 from simmim_mm.datasets.randomness import check_seed
 from simmim_mm.datasets.wrappers import base_datasets
 from simmim_mm.engine.hooks.periodic import PeriodicHook, unwrapped
@@ -74,7 +74,9 @@ class ReconstructionHook(PeriodicHook):
         if self.images is None:
             self._batch = fixed_batch(dataset.get_data_info, len(dataset), transforms, self.num_images, self.seed)
         else:
-            samples = [{'img_path': path} for path in find_images(self.images)]
+            advice = 'name a folder of images with images of ReconstructionHook, or None for those of the data set'
+            with folder_given_as(self.images, 'images', 'ReconstructionHook', advice):
+                samples = [{'img_path': path} for path in find_images(self.images)]
             self._batch = fixed_batch(samples.__getitem__, len(samples), transforms, self.num_images, self.seed)
         if 'mask' not in self._batch:
             raise ValueError(
