@@ -64,21 +64,30 @@ class WholeImages(Dataset):
     def check(self) -> None:
         """Tries some images, so that what is wrong with all of them is known before training.
 
+        If none of those can be read, all others are tried until one can be used.
+
         Raises:
-            ValueError: If the settings fit none of them, for example their channels.
+            ValueError: If the settings fit none of them, for example their channels, or none at all can be used.
         """
-        refusals = []
-        for number in sorted({round(place * (len(self) - 1) / (TRIED - 1)) for place in range(TRIED)}):
+        some = sorted({round(place * (len(self) - 1) / (TRIED - 1)) for place in range(TRIED)})
+        unfit = None
+        for tried, number in enumerate([*some, *sorted(set(range(len(self))).difference(some))]):
+            if tried >= len(some) and unfit is not None:
+                break
             try:
                 self._load(number)
             except UnreadableImageError:
                 continue
             except ImageSettingError as error:
-                refusals.append(error)
+                unfit = unfit or error
                 continue
             return
-        if refusals:
-            raise ImageSettingError(str(refusals[0])) from refusals[0]
+        if unfit is not None:
+            raise ImageSettingError(str(unfit)) from unfit
+        raise ValueError(
+            f'{self.why_left_out(range(len(self)))}. None is left to take features of; name a folder of sound images, '
+            'or copy these again'
+        )
 
     def why_left_out(self, numbers: Sequence[int]) -> str:
         """Says how many images were left out, and why, of a few of them.

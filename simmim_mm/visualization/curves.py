@@ -41,7 +41,7 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
 
     Raises:
         FileNotFoundError: If there is no run in a folder.
-        ValueError: If no run has one of the names, or the picture's ending is another.
+        ValueError: If no run has one of the names, or any at all, or the picture's ending is another.
     """
     if not out.endswith(('.png', '.svg')):
         raise ValueError(f'--out {out!r} must end with .png or .svg')
@@ -55,6 +55,12 @@ def plot_curves(work_dirs: Sequence[str], panels: Sequence[str], out: str) -> st
             having = {run: curves[name] for run, curves in runs.items() if name in curves}
             if not having:
                 known = sorted({known for curves in runs.values() for known in curves})
+                if not known:
+                    raise ValueError(
+                        f'nothing is logged yet in {", ".join(map(repr, work_dirs))}, so there is no {name!r} to draw; '
+                        'wait for the first line of the log (default_hooks.logger.interval says how often one is '
+                        'written), or name the work dir of another run'
+                    )
                 raise ValueError(f'none of the runs logged {name!r}; they logged {", ".join(known)}')
             for run, curve in having.items():
                 label = ', '.join([name] * (len(names) > 1) + [run] * (len(runs) > 1))

@@ -143,6 +143,52 @@ def test_settings_that_fit_no_labelled_image_are_refused_at_once(image_folder, t
     assert runner.iter == 0
 
 
+def test_damaged_labelled_images_alone_are_refused_at_once(image_folder, class_folder, tmp_path):
+    """Of learning or of testing; one sound image among them, wherever it is, is enough to begin."""
+    labelled, sound = Path(class_folder()), class_folder(name='sound')
+    for path in labelled.glob('*/*.png'):
+        path.write_bytes(path.read_bytes()[:100])
+    for number, folders in enumerate((dict(labelled=str(labelled)), dict(labelled=sound, queries=str(labelled)))):
+        runner = with_hook(image_folder(8), tmp_path / str(number), **folders)
+        with pytest.raises(ValueError, match='None is left to take features of; name a folder of sound') as refused:
+            runner.train()
+        assert runner.iter == 0
+        assert str(refused.value).count(f'{labelled}/') == 5  # some are named, with the reason
+        assert 'optimizer' not in str(refused.value)
+    images = whole_images(str(labelled))
+    for number in (0, 1, 17, 35):
+        path = Path(images.sample_of(number)['img_path'])
+        damaged = path.read_bytes()
+        shutil.copy(Path(sound) / path.relative_to(labelled), path)
+        images.check()
+        path.write_bytes(damaged)
+    with pytest.raises(ValueError, match='36 of 36 images are left out'):
+        images.check()
+
+
+@pytest.mark.parametrize('part', ['labelled', 'queries'])
+def test_labelled_images_that_go_while_a_run_goes_on(image_folder, class_folder, tmp_path, part):
+    """The model is not the reason, and nothing is logged that looks like it."""
+    folders = {name: class_folder(4, name) for name in ('labelled', 'queries')}
+    runner = with_hook(image_folder(8), tmp_path / 'run', **folders)
+    said = []
+    runner.logger.warning = lambda text, *args: said.append(text)
+    (hook,) = (each for each in runner.hooks if isinstance(each, RepresentationHook))
+    act = hook.act
+
+    def act_and_remove(runner, num_iters):
+        act(runner, num_iters)
+        shutil.rmtree(folders[part], ignore_errors=True)
+
+    hook.act = act_and_remove
+    runner.train()
+    assert [row['step'] for row in rows_of(tmp_path / 'run')] == [2]
+    told = [text for text in said if 'not measured' in text]
+    assert len(told) == 2
+    assert f'none of the images of {part} can be used any more' in told[0]
+    assert not any('optimizer.lr' in text or 'broken' in text for text in said)
+
+
 def _encode(root, positions):
     torch.manual_seed(0)
     model = build_model()

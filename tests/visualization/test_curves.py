@@ -67,3 +67,15 @@ def test_what_is_not_there_is_said(tmp_path):
         plot_curves([str(tmp_path)], ['los'], str(tmp_path / 'a.png'))
     with pytest.raises(ValueError, match=r'must end with \.png or \.svg'):
         plot_curves([str(tmp_path)], ['loss'], str(tmp_path / 'a.jpg'))
+
+
+@pytest.mark.parametrize('rest', ['', '{"loss": 0.'])
+def test_a_run_that_has_logged_nothing_yet(tmp_path, rest):
+    """An empty file, and half a first line."""
+    write(tmp_path / 'a', '1', [], rest)
+    with pytest.raises(ValueError, match=r"nothing is logged yet in '.*/a', so there is no 'loss' to draw; wait for"):
+        plot_curves([str(tmp_path / 'a')], ['loss'], str(tmp_path / 'a.png'))
+    assert not (tmp_path / 'a.png').exists()
+    write(tmp_path / 'b', '1', [dict(lr=1.0, iter=0, step=0)])
+    with pytest.raises(ValueError, match="none of the runs logged 'loss'; they logged lr"):
+        plot_curves([str(tmp_path / 'a'), str(tmp_path / 'b')], ['loss'], str(tmp_path / 'a.png'))

@@ -69,7 +69,8 @@ class RepresentationHook(PeriodicHook):
         prefix: Of the names that are logged; for a second hook, of another block.
 
     Raises:
-        ValueError: If an argument is out of range; before training, if images, classes or block are not there.
+        ValueError: If an argument is out of range; before training, if images, classes or block are not there, or no
+            image can be used.
     """
 
     def __init__(
@@ -167,6 +168,8 @@ class RepresentationHook(PeriodicHook):
         values = {f'{self.prefix}/{name}': value for name, value in self._measure(runner, features, labels).items()}
         # As the host counts validations.
         counts_iterations = isinstance(runner.train_loop, IterBasedTrainLoop)
+        if not values:
+            return
         runner.visualizer.add_scalars(
             values, step=num_iters if counts_iterations else num_iters // len(runner.train_dataloader)
         )
@@ -182,12 +185,20 @@ class RepresentationHook(PeriodicHook):
         self._left_out[id(images)] = missing
 
     def _measure(self, runner: Runner, features: list[Tensor], labels: list[Tensor]) -> dict[str, float]:
-        if not all(len(each) and each.isfinite().all() for each in features):
+        if not all(each.isfinite().all() for each in features):
             runner.logger.warning(
-                'Features are not measured: no image could be used, or features are NaN or infinite, and the model '
-                'is broken; look at the loss, and lower optim_wrapper.optimizer.lr or use --precision bf16'
+                'Features are not measured: they are NaN or infinite, and the model is broken; look at the loss, and '
+                'lower optim_wrapper.optimizer.lr or use --precision bf16'
             )
             return {'rankme': math.nan, 'feature_std': math.nan}
+        unused = [name for name, each in zip(self._names(), features, strict=True) if not len(each)]
+        if unused:
+            runner.logger.warning(
+                f'Features are not measured this time: none of the images of {" and ".join(unused)} can be used any '
+                'more, though some could when training began. The model is not the reason; look whether the files are '
+                'still there'
+            )
+            return {}
         values = {'rankme': rankme(features[0]), 'feature_std': feature_std(features[0])}
         if len(features[0]) >= FEWEST_IMAGES:
             self._warn_of_collapse(runner, **values)
@@ -204,6 +215,12 @@ class RepresentationHook(PeriodicHook):
                     )
                 values['probe_top1'] = _accuracy(probe.classify(queries), asked)
         return values
+
+    def _names(self) -> list[str]:
+        """What the images of each part were given as."""
+        if self.labelled is None:
+            return ['the data set']
+        return ['labelled', 'labelled (those to test on)' if self.queries is None else 'queries']
 
     def _warn_of_collapse(self, runner: Runner, rankme: float, feature_std: float) -> None:
         collapsed = rankme < LOWEST_RANK or feature_std < LOWEST_STD
