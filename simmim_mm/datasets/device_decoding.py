@@ -6,40 +6,30 @@ On CUDA, torchvision decodes with nvJPEG. On the CPU, the decoder of the workers
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.logging import print_log
 from PIL import Image
 from torch import Tensor
 
-from simmim_mm.datasets import unused_files
+from simmim_mm.datasets.decoding_failures import WAY_OUT, Failures
 from simmim_mm.datasets.encoded import EncodedImages, Place
-from simmim_mm.datasets.transforms import jpeg, kinds
-from simmim_mm.datasets.transforms.limits import UNLIMITED
-from simmim_mm.datasets.transforms.photographs import open_photograph
-from simmim_mm.datasets.transforms.stored import SIDEWAYS, printable
+from simmim_mm.datasets.transforms import jpeg
+from simmim_mm.datasets.transforms.masks import MASK_KEYS
+from simmim_mm.datasets.transforms.stored import SIDEWAYS
 
 # Of whole images that lie on the device at one time, which is 200 MB of them, however many a batch has.
 MOST_PIXELS = 64_000_000
-MAX_WARNINGS = 20
-# Files of one batch of which it is not their fault if the device decodes none.
-MANY = 4
 # What a decoder's picture may differ from that of the host, of 255: colours are interpolated in different ways.
 TOLERANCE = 8
-WAY_OUT = "use decode='worker' of the data set (the default)"
 
 # From files, (N,) uint8 on the CPU, to whole images, (3, H, W) uint8 on the device.
 Decoder = Callable[[list[Tensor]], list[Tensor]]
-
-
-class DeviceDecodingError(RuntimeError):
-    """The device decoded nothing of a batch."""
 
 
 def check_device(device: torch.device) -> None:
@@ -104,22 +94,25 @@ def decode_images(batch: EncodedImages, device: torch.device) -> Tensor:
     """Makes the images of a batch.
 
     A file that the device cannot decode is decoded on the host, by Pillow, as a worker would. If that fails too, the
-    row gets the image of the next row that has one, and the file is warned of and listed.
+    row gets the image of the next row that has one, or of the spare sample, and the file is warned of and listed. A
+    batch that is decoded again becomes the same images, without further looks at these files.
 
     On CUDA, this runs in a stream of its own, beside what the device has still to compute; the host waits for the
     decoder, and for nothing else.
 
     Args:
-        batch: The files.
+        batch: The files. It notes which rows got another image, and whose.
         device: Where the images are to be.
 
     Returns:
         (B, 3, H, W) uint8.
 
     Raises:
-        DeviceDecodingError: If no file of a batch could be decoded.
+        DeviceDecodingError: If the device refuses all files of a batch, and Pillow reads most of them; or if too many
+            batches in a row have no image that can be read.
     """
-    decode, places, failures = decoder_of(device), batch.places, _Failures(batch, device)
+    decode, failures = decoder_of(device), Failures(batch, device)
+    places = [place for place in batch.places if place.row not in batch.replaced]
     with _beside(device) as (wait, hand_over):
         images = torch.empty((len(batch), 3, *batch.image_hw), dtype=torch.uint8, device=device)
         if len(batch.ready):
@@ -132,6 +125,32 @@ def decode_images(batch: EncodedImages, device: torch.device) -> Tensor:
         failures.fill_in(images)
         hand_over(images)
     return images
+
+
+def decode_batch(data: dict[str, Any], device: torch.device, training: bool) -> dict[str, Any]:
+    """Makes the images of all that a loader collated.
+
+    Where an image took the place of another one, ``img_path`` of the batch that came in is changed to its file, in
+    place, so that whoever holds the batch names the files that were used. Such a row keeps its own mask in training.
+    Otherwise it becomes the very sample of that file, as with ``fixed=True`` of the data set, and counts once.
+
+    Args:
+        data: With ``inputs`` as :class:`~simmim_mm.datasets.encoded.EncodedImages`.
+        device: See :func:`decode_images`, also for what is raised.
+        training: Whether the batch is trained on.
+
+    Returns:
+        The same with ``inputs`` (B, 3, H, W) uint8.
+    """
+    batch: EncodedImages = data['inputs']
+    images = decode_images(batch, device)
+    if batch.replaced and 'img_path' in data:
+        data['img_path'][:] = batch.paths
+    if not training:
+        for key in MASK_KEYS:
+            for row, other in batch.replaced.items() if key in data else ():
+                data[key][row] = batch.spare_sample[key][0] if other is None else data[key][other]
+    return {**data, 'inputs': images}
 
 
 @contextmanager
@@ -202,7 +221,7 @@ def cut_out(whole: Tensor, place: Place) -> Tensor:
 
 
 def _decode_each(
-    batch: EncodedImages, chunk: Sequence[Place], decode: Decoder, failures: _Failures
+    batch: EncodedImages, chunk: Sequence[Place], decode: Decoder, failures: Failures
 ) -> list[Tensor | None]:
     """The whole images of some files; None for those that cannot be decoded."""
     images = _try(batch, chunk, decode)
@@ -226,56 +245,3 @@ def _try(batch: EncodedImages, chunk: Sequence[Place], decode: Decoder) -> list[
         if image.shape != (3, place.stored_height, place.stored_width):
             return RuntimeError(f'it became an image of shape {tuple(image.shape)}')
     return images
-
-
-class _Failures:
-    """The files of a batch that the device did not decode."""
-
-    num_warnings = 0  # of this process
-
-    def __init__(self, batch: EncodedImages, device: torch.device) -> None:
-        self.batch, self.device, self.num_files = batch, device, len(batch.places)
-        self.num = 0
-        self.lost: set[int] = set()
-
-    def decode_on_host(self, place: Place, reason: RuntimeError) -> Tensor | None:
-        """The whole image of a file by Pillow, (3, H, W) uint8 on the CPU; None if that fails too."""
-        self.num += 1
-        path = printable(self.batch.paths[place.row])
-        said = ' '.join(str(reason).split())
-        if self.num == self.num_files >= MANY:
-            raise DeviceDecodingError(
-                f'{self.device} decoded none of the {self.num} files of a batch; of {path}, the last one: {said}. '
-                f'{WAY_OUT.capitalize()}, and go on with --resume'
-            )
-        try:
-            with open_photograph(self.batch.file(place).numpy().tobytes(), UNLIMITED) as image:
-                values = np.array(image.convert('RGB'))
-        except Exception as error:  # see LoadImage: Pillow raises many types
-            self.lost.add(place.row)
-            text = printable(' '.join(str(error).split())) or type(error).__name__
-            if self.batch.unreadable_log is not None:
-                unused_files.append(self.batch.unreadable_log, unused_files.UnusedFile(path, kinds.DAMAGED, text))
-            self._warn(f'Skipped an image ({kinds.DAMAGED}): {path}: {text}; another one of its batch takes its place')
-            return None
-        self._warn(f'{path} is decoded on the host, as {self.device} cannot: {said}')
-        return torch.from_numpy(values).permute(2, 0, 1)
-
-    def fill_in(self, images: Tensor) -> None:
-        """Gives the rows of files that could not be read the image of the next row that has one."""
-        if not self.lost:
-            return
-        if len(self.lost) == len(images):
-            raise DeviceDecodingError(
-                f'none of the {len(images)} images of a batch could be decoded, such as {self.batch.paths[0]}; look '
-                'for damaged files with tools/inspect_images.py, and go on with --resume'
-            )
-        for row in sorted(self.lost):
-            following = (other % len(images) for other in range(row + 1, row + len(images)))
-            images[row] = images[next(other for other in following if other not in self.lost)]
-
-    def _warn(self, text: str) -> None:
-        _Failures.num_warnings += 1
-        if _Failures.num_warnings <= MAX_WARNINGS:
-            more = '; of further ones there is no warning' if _Failures.num_warnings == MAX_WARNINGS else ''
-            print_log(f'{text}{more}', logger='current', level=logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,9 +57,15 @@ class EncodedImages:
         content: (N,) uint8, all files of the batch that are not decoded, one behind the other.
         places: (E, 13) int64, a :class:`Place` for each of these files.
         ready: (R, 3, H, W) uint8, the images that workers decoded, in the order of their rows.
-        paths: The file of each of the B rows, for messages.
+        paths: The file of each of the B rows.
         image_hw: (H, W) of all images.
         unreadable_log: The list of files that cannot be read; None for none.
+        spare: A batch of one sample that a worker decoded, for the case that none of the files can be; None where there
+            is an image in ``ready``, or no such sample was found.
+
+    Attributes:
+        replaced: The rows whose files could not be decoded, and which row's image took the place; None for the spare
+            sample's. ``paths`` then has the file of that image. Empty before the batch is decoded.
     """
 
     def __init__(
@@ -69,9 +76,12 @@ class EncodedImages:
         paths: list[str],
         image_hw: tuple[int, int],
         unreadable_log: str | None = None,
+        spare: dict[str, Any] | None = None,
     ) -> None:
         self.content, self._places, self.ready = content, places, ready
         self.paths, self.image_hw, self.unreadable_log = paths, image_hw, unreadable_log
+        self.spare = spare
+        self.replaced: dict[int, int | None] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -93,9 +103,25 @@ class EncodedImages:
 
     def pin_memory(self) -> EncodedImages:
         """Called by PyTorch's loader. Decoders read files from any memory, so images alone are pinned."""
-        return EncodedImages(
-            self.content, self._places, self.ready.pin_memory(), self.paths, self.image_hw, self.unreadable_log
-        )
+        pinned = copy.copy(self)
+        pinned.ready = self.ready.pin_memory()
+        return pinned
+
+    @property
+    def spare_sample(self) -> dict[str, Any]:
+        """``spare``, where it is known that there is one."""
+        assert self.spare is not None
+        return self.spare
+
+    def replace(self, row: int, other: int | None) -> None:
+        """Notes whose image takes the place of one that cannot be decoded.
+
+        Args:
+            row: Whose file cannot.
+            other: A row whose image is sound; None for the spare sample.
+        """
+        self.replaced[row] = other
+        self.paths[row] = self.spare_sample['img_path'][0] if other is None else self.paths[other]
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({len(self._places)} files, {len(self.ready)} images, {self.image_hw})'
@@ -107,11 +133,15 @@ class EncodedRows(Rows):
     Args:
         num: How many samples there will be.
         unreadable_log: See :class:`EncodedImages`.
+
+    Attributes:
+        spare: See :class:`EncodedImages`.
     """
 
     def __init__(self, num: int, unreadable_log: str | None = None) -> None:
         super().__init__(num)
         self.unreadable_log = unreadable_log
+        self.spare: dict[str, Any] | None = None
         self._files: list[bytes] = []
         self._places: list[Place] = []
         self._ready: list[np.ndarray] = []
@@ -128,6 +158,16 @@ class EncodedRows(Rows):
         self._places.append(_place_of(number, begin, kept, results))
         self._files.append(kept.data)
 
+    @property
+    def needs_spare(self) -> bool:
+        """Whether no image is decoded yet, so that it may turn out that none can be."""
+        return bool(self._files) and not self._ready
+
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        """(height, width) of all images."""
+        return self._image_shape[0], self._image_shape[1]
+
     def as_batch(self) -> dict[str, Any]:
         """The whole batch, as ``stack_samples`` returns it; with images as they are where all are decoded."""
         _, channels, height, width = self.tensors['inputs'].shape
@@ -140,7 +180,7 @@ class EncodedRows(Rows):
             content = shared((sum(map(len, self._files)),), torch.uint8)
             np.concatenate([np.frombuffer(data, np.uint8) for data in self._files], out=content.numpy())
             places = torch.tensor(self._places, dtype=torch.int64)
-            inputs = EncodedImages(content, places, ready, self.paths, (height, width), self.unreadable_log)
+            inputs = EncodedImages(content, places, ready, self.paths, (height, width), self.unreadable_log, self.spare)
         return {**self.tensors, 'inputs': inputs, 'img_path': self.paths}
 
     def __getitem__(self, number: Any) -> Any:

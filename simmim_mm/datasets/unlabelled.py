@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import cv2
+import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -31,6 +32,8 @@ from simmim_mm.registry import DATASETS
 
 # Warnings of skipped files in the log of one process; the list has all of them.
 MAX_WARNINGS = 20
+# Files that are looked at to find a sound one, before it is said that there is none.
+MOST_SPARES = 100
 
 
 class TooManyUnreadableImagesError(RuntimeError):
@@ -144,6 +147,7 @@ class UnlabelledImages(BaseDataset):
         self._planned: dict[bool, tuple[tuple[Callable, ...], Steps]] = {}
         self._states = FileStates(0)
         self._num_warnings = 0
+        self._spares: dict[tuple[int, tuple[int, int]], dict[str, Any] | None] = {}
         self.unreadable_log: str | None = None
         super().__init__(ann_file='', data_root=data_root, data_prefix={}, pipeline=list(pipeline), **kwargs)
         check_pipeline(self.pipeline.transforms)
@@ -212,7 +216,36 @@ class UnlabelledImages(BaseDataset):
         rows = EncodedRows(len(indices), self.unreadable_log) if undecoded else Rows(len(indices))
         for index in indices:
             rows.append(self._make(index, steps))
+        if isinstance(rows, EncodedRows) and rows.needs_spare:
+            rows.spare = self._spare(indices[0], rows.image_hw)
         return rows
+
+    def _spare(self, index: int, image_hw: tuple[int, int]) -> dict[str, Any] | None:
+        """A batch of one sample, decoded, for batches of which no file can be decoded; None if none is found.
+
+        It is the same for all batches of one size, so that workers decode it once; and as it follows from the seed and
+        the files alone, it is the same after a resume.
+
+        Args:
+            index: Of the batch.
+            image_hw: (H, W) of its images.
+        """
+        key = (getattr(index, 'seed', 0), image_hw)
+        if key not in self._spares:
+            self._spares[key] = None
+            steps, moment = self._steps(), getattr(index, 'moment', None)
+            draws = np.random.default_rng(key[0])  # as damaged files may lie together
+            for position in draws.choice(len(self), min(len(self), MOST_SPARES), replace=False).tolist():
+                facts = self._facts(SampleIndex(position, key[0], 0, moment=moment))
+                try:
+                    sample = self._try(position, facts, steps, int(facts['rng'].integers(2**32)))
+                except UnreadableImageError:  # to be skipped when its turn comes: nothing follows from this look
+                    continue
+                rows = Rows(1)
+                rows.append(sample)
+                self._spares[key] = rows.as_batch()
+                break
+        return self._spares[key]
 
     def _steps(self, undecoded: bool = False) -> Steps:
         """The pipeline as it is run, which follows when a user changes the list of transforms."""

@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
-from simmim_mm.datasets.device_decoding import decode_images
+from simmim_mm.datasets.device_decoding import decode_batch
 from simmim_mm.datasets.encoded import EncodedImages
 from simmim_mm.datasets.transforms.masks import MASK_KEYS
 from simmim_mm.models.pixel_statistics import EIGHT_BIT, check_channels_number, check_range, statistics
@@ -77,16 +77,18 @@ class MaskedImagePreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, ``mask``, ``other_mask`` and whatever else the loader collated. ``inputs`` may be files
                 that are still to be decoded (``decode='device'`` of the data set).
-            training: Unused; the host passes it.
+            training: Whether the batch is trained on. It matters where the image of a damaged file is replaced: see
+                :func:`~simmim_mm.datasets.device_decoding.decode_batch`.
 
         Returns:
             The same keys.
 
         Raises:
             ValueError: If images or mask have another type or number of channels than announced.
+            DeviceDecodingError: If files are to be decoded and cannot be.
         """
         if isinstance(data['inputs'], EncodedImages):
-            data = {**data, 'inputs': decode_images(data['inputs'], self.mean.device)}
+            data = decode_batch(data, self.mean.device, training)
         inputs = data['inputs']
         self._check_images(inputs)
         for key in MASK_KEYS:

@@ -10,7 +10,8 @@ from odd_images import make_folder
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from simmim_mm.datasets import SampleIndex, SeededSampler, ShardedImages, UnlabelledImages, stack_samples
+from simmim_mm.datasets import SampleIndex, SeededSampler, ShardedImages, UnlabelledImages, stack_samples, unused_files
+from simmim_mm.datasets import decoding_failures as failures
 from simmim_mm.datasets import device_decoding as decoding
 from simmim_mm.datasets.encoded import EncodedImages, Place
 from simmim_mm.datasets.pack_shards import pack_shards
@@ -261,8 +262,9 @@ def test_on_a_gpu(folder, monkeypatch):
 def warnings_of(monkeypatch):
     """What is warned of."""
     texts = []
-    monkeypatch.setattr(decoding, 'print_log', lambda text, **_: texts.append(text))
-    monkeypatch.setattr(decoding._Failures, 'num_warnings', 0)
+    monkeypatch.setattr(failures, 'print_log', lambda text, **_: texts.append(text))
+    monkeypatch.setattr(failures.Failures, 'num_warnings', 0)
+    monkeypatch.setattr(failures.Failures, 'num_in_a_row', 0)
     return texts
 
 
@@ -325,32 +327,152 @@ def test_damage_that_shows_on_the_device_alone(folder, tmp_path, damage, warning
     dataset.unreadable_log = str(tmp_path / 'list.txt')
     paths = [dataset.get_data_info(row)['img_path'] for row in range(13)]
     order = [paths.index(f'{folder}/turned {number}.jpg') for number in (3, 1, 2, 4, 5)]
-    images = decoding.decode_images(_batch(dataset, order)['inputs'], CPU)
+    batch = _batch(dataset, order)['inputs']
+    images = decoding.decode_images(batch, CPU)
     sound = decoding.decode_images(_batch(dataset, [order[0], *order[3:]])['inputs'], CPU)
     assert torch.equal(images, sound[[0, 1, 1, 1, 2]])
+    assert batch.paths == [paths[order[row]] for row in (0, 3, 3, 3, 4)]
     lines = (tmp_path / 'list.txt').read_text().splitlines()
     assert [line.split('\t')[:2] for line in lines] == [[paths[row], 'damaged or cut off'] for row in order[1:3]]
-    assert all('another one of its batch takes its place' in text for text in warnings_of)
+    assert len(warnings_of) == 2
+    assert all(text.endswith(f'; {paths[order[3]]} takes its place') for text in warnings_of)
+    assert torch.equal(decoding.decode_images(batch, CPU), images)  # again, as for a batch that is saved
+    assert len(warnings_of) == 2
+    assert (tmp_path / 'list.txt').read_text().splitlines() == lines
     last = decoding.decode_images(_batch(dataset, [order[0], order[1]])['inputs'], CPU)
     assert torch.equal(last[1], last[0])
 
 
-def test_where_nothing_can_be_decoded_the_run_stops(folder, damage, monkeypatch, warnings_of):
-    """It would be the device's fault, or that of all files."""
-    batch = _batch(_set(folder))['inputs']
+def test_names_in_the_list_can_be_read_back(tmp_path, photographs, damage, warnings_of):
+    """Whatever a file is called, and as workers write it; the warning stays on one line."""
+    for name in ('a.jpg', 'na\\me\n\u00fc b.jpg'):
+        Image.fromarray(photographs['coffee']).resize((300, 220)).save(tmp_path / name, quality=90)
+    damage(str(tmp_path / name))
+    found = []
+    for decode in ('device', 'worker'):
+        dataset = _set(str(tmp_path), decode)
+        dataset.unreadable_log = str(tmp_path / f'{decode}.txt')
+        batch = _batch(dataset)
+        if decode == 'device':
+            MaskedImagePreprocessor()(batch, True)
+        found.append([unused.path for unused in unused_files.read(dataset.unreadable_log)])
+    assert found == [[str(tmp_path / name)]] * 2
+    (text,) = warnings_of
+    assert '\n' not in text
+    assert 'na\\me\\n\u00fc b.jpg: ' in text
 
-    def decode(files):
-        raise RuntimeError('nvJPEG is ill')
 
-    with monkeypatch.context() as patch:
-        patch.setattr(decoding, '_decode_on_host', decode)
-        with pytest.raises(decoding.DeviceDecodingError, match="none of the 10 files.*nvJPEG is ill.*decode='worker'"):
-            decoding.decode_images(batch, CPU)
+@pytest.mark.parametrize('pin', [False, True])
+def test_a_batch_names_the_files_that_were_used(folder, damage, warnings_of, pin):
+    """In training, rows keep their masks; in validation they are the very sample of the other file."""
+    damage(f'{folder}/turned 1.jpg')
+    damage(f'{folder}/turned 4.jpg')
+    dataset = _set(folder, fixed=True)
+    paths = [dataset.get_data_info(row)['img_path'] for row in range(13)]
+    rows = [paths.index(f'{folder}/turned {number}.jpg') for number in (1, 2, 3, 4)]
+    for training in (True, False):
+        batch = _batch(dataset, rows)
+        if pin:  # which copies the list, as PyTorch's loader does
+            batch['img_path'] = list(batch['img_path'])
+        masks = batch['mask'].clone()
+        result = MaskedImagePreprocessor()(batch, training)
+        expected = [paths[rows[row]] for row in (1, 1, 2, 1)]
+        assert batch['img_path'] == result['img_path'] == expected
+        assert torch.equal(result['inputs'][[0, 3]], result['inputs'][[1, 1]])
+        assert not torch.equal(masks[0], masks[1])
+        assert torch.equal(result['mask'], masks if training else masks[[1, 1, 2, 1]])
+
+
+@pytest.mark.parametrize('fixed', [False, True])
+def test_a_batch_of_damaged_files_becomes_the_spare_sample(folder, damage, warnings_of, fixed):
+    """Also a batch of one; the same one in each data set, as after a resume, and as a worker makes it."""
+    damage(f'{folder}/turned 1.jpg')
+    dataset, other, worker = _set(folder, fixed=fixed), _set(folder, fixed=fixed), _set(folder, 'worker', fixed=fixed)
+    paths = [dataset.get_data_info(row)['img_path'] for row in range(13)]
+    row = paths.index(f'{folder}/turned 1.jpg')
+    _batch(other, [5, 6])
+    (one, two), again = (_batch(dataset, [row] * num) for num in (1, 2)), _batch(other, [row], epoch=3)
+    images = [MaskedImagePreprocessor()(batch, False) for batch in (one, two, again)]
+    for batch in images:
+        assert set(batch['img_path']) == {one['img_path'][0]} < {*paths} - {paths[row]}
+        assert torch.equal(batch['inputs'], images[0]['inputs'].expand_as(batch['inputs']))
+    expected = worker[SampleIndex(paths.index(one['img_path'][0]), 0, 0)]
+    assert torch.equal(one['inputs'].spare['inputs'][0], expected['inputs'])
+    assert torch.equal(one['mask'][0], expected['mask'])
+    assert not dataset.unreadable.any()
+    assert f'; {one["img_path"][0]} takes its place' in warnings_of[0]
+
+
+def test_spare_samples_of_all_sizes(folder, damage, warnings_of):
+    """Through workers, which send one where no image of a batch is decoded yet."""
+    damage(f'{folder}/turned 1.jpg')
+    crop = dict(type='RandomResizedCrop', size=64, sizes=[64, (32, 96)])
+    dataset = _set(folder, pipeline=[PIPELINE[0], crop, *PIPELINE[2:]])
+    row = next(row for row in range(13) if dataset.get_data_info(row)['img_path'].endswith('turned 1.jpg'))
+    batches = [[SampleIndex(row, 0, 0, moment=Moment(iteration, 0.0))] for iteration in range(6)]
+    sizes = set()
+    for batch in DataLoader(dataset, batch_sampler=batches, collate_fn=stack_samples, num_workers=1):
+        images = decoding.decode_images(batch['inputs'], CPU)
+        assert images.shape[2:] == batch['inputs'].image_hw
+        assert images.float().std() > 10  # of 255: a photograph
+        sizes.add(images.shape[2:])
+    assert sizes == {(64, 64), (32, 96)}
+    png = next(row for row in range(13) if dataset.get_data_info(row)['img_path'].endswith('.png'))
+    assert _batch(_set(folder), [row])['inputs'].spare is not None
+    assert _batch(_set(folder), [row, png])['inputs'].spare is None
+
+
+def test_the_device_is_blamed_for_what_pillow_reads(folder, damage, monkeypatch, warnings_of):
+    """All files of a batch, of which Pillow reads most. Damaged ones are replaced, however many."""
+    batch = lambda: _batch(_set(folder))['inputs']  # noqa: E731
+    num_files = len(batch().places)
+
+    def refuse(files):
+        raise RuntimeError('nvJPEG\nis ill')
+
+    monkeypatch.setattr(decoding, '_decode_on_host', refuse)
+    with pytest.raises(failures.DeviceDecodingError, match="none of the 10 files.*nvJPEG is ill.*decode='worker'"):
+        decoding.decode_images(batch(), CPU)
+    for number in range(num_files // 2 - 1):
+        damage(f'{folder}/turned {number}.jpg')
+    with pytest.raises(failures.DeviceDecodingError, match='of the 10 files of a batch, and Pillow 6 of them'):
+        decoding.decode_images(batch(), CPU)
+    for number in range(num_files // 2 - 1, 9):
+        damage(f'{folder}/turned {number}.jpg')
+    mixed = batch()  # nine damaged JPEG files, one that Pillow reads, and three that workers decoded
+    images = decoding.decode_images(mixed, CPU)
+    assert len(mixed.replaced) == 9
+    assert torch.equal(decoding.decode_images(mixed, CPU), images)
+    assert images.float().flatten(1).std(1).min() > 10
+
+
+def test_many_batches_without_an_image_stop_the_run(folder, damage, monkeypatch, warnings_of):
+    """Ten in a row, or one if there is no other sample; one that is decoded again counts once."""
     damage(f'{folder}/turned 1.jpg')
     dataset = _set(folder)
-    row = next(row for row in range(13) if dataset.get_data_info(row)['img_path'].endswith('turned 1.jpg'))
-    with pytest.raises(decoding.DeviceDecodingError, match='none of the 2 images of a batch could be decoded'):
-        decoding.decode_images(_batch(dataset, [row, row])['inputs'], CPU)
+    paths = [dataset.get_data_info(row)['img_path'] for row in range(13)]
+    row, sound = (paths.index(f'{folder}/turned {number}.jpg') for number in (1, 2))
+    damaged = lambda: _batch(dataset, [row])['inputs']  # noqa: E731
+    for _ in range(9):
+        decoding.decode_images(damaged(), CPU)
+    decoding.decode_images(_batch(dataset, [sound])['inputs'], CPU)
+    for _ in range(9):
+        batch = damaged()
+        decoding.decode_images(batch, CPU)
+        decoding.decode_images(batch, CPU)
+    with pytest.raises(failures.DeviceDecodingError, match=r'of 10 batches in a row can be decoded.*turned 1\.jpg: '):
+        decoding.decode_images(damaged(), CPU)
+
+
+def test_a_set_without_a_sound_file_stops_the_run(tmp_path, photographs, damage, warnings_of):
+    """At the first batch, in one line."""
+    for name in ('a\n.jpg', 'b.jpg'):
+        Image.fromarray(photographs['coffee']).resize((300, 220)).save(tmp_path / name, quality=90)
+        damage(str(tmp_path / name))
+    with pytest.raises(failures.DeviceDecodingError, match='no other of the data set was found') as caught:
+        decoding.decode_images(_batch(_set(str(tmp_path)))['inputs'], CPU)
+    assert '\n' not in str(caught.value)
+    assert 'a\\n.jpg: ' in str(caught.value)
 
 
 def test_devices_are_tried_before_a_run(monkeypatch):

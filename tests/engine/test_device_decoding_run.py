@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from guard_runs import Inject  # noqa: F401  (registers it)
+from guard_runs import Inject
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
 from step_runs import logged, tiny_config
 from tiny import tiny_vit
 
+from simmim_mm.datasets import unused_files
 from simmim_mm.datasets.encoded import EncodedImages
 from simmim_mm.engine.guards.failed_batch import KEY, read_failed_batch
 from simmim_mm.engine.guards.replay import replay
@@ -105,6 +108,71 @@ def test_a_failed_batch_holds_what_the_run_saw(run):
     seen = runner.model.data_preprocessor(batches[1])['inputs']
     assert torch.equal(runner.model.data_preprocessor(saved)['inputs'], seen)
     assert replay(path).culprit.what.startswith('weights: ')
+
+
+def _damage(path):
+    """Breaks the first table of codes, which only a decoder notices."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b'\xff\xc4')
+    data[at + 5 : at + 21] = b'\xff' * 16
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+def test_damaged_files_are_named_by_what_took_their_place(run, tmp_path, num_workers):
+    """In the list of steps and in what is saved: of eight files two are damaged, in batches of two and of one."""
+    inject = dict(type='Inject', where='weight', iterations=[0, 1, 2, 3, 4, 5, 6, 7])
+    damaged = {str(tmp_path / 'images' / f'{number}.jpg') for number in (2, 5)}
+
+    def change(cfg, size):
+        cfg.default_hooks.finite_guard.update(max_in_a_row=50, max_files=1)
+        cfg.default_hooks.unreadable_images = dict(type='UnreadableImagesHook')
+        cfg.train_dataloader.update(batch_size=size, num_workers=num_workers)
+
+    for path in damaged:
+        _damage(Path(path))
+    for size in (2, 1):
+        runner, batches = run('device', inject, change=partial(change, size=size), iters=8)
+        met = [path for hook in runner.hooks if isinstance(hook, Inject) for row in hook.files.values() for path in row]
+        assert damaged <= set(met)
+        lines = Path(runner.work_dir, 'skipped_steps.jsonl').read_text().splitlines()
+        named = [json.loads(line)['files']['0'] for line in lines]
+        assert named == [batch['img_path'] for batch in batches]
+        assert not damaged & {path for row in named for path in row}
+        for before, after in zip(met, [path for row in named for path in row], strict=True):
+            assert (before == after) == (before not in damaged)
+        (saved,) = read_failed_batch(f'{runner.work_dir}/failed_batches/iter_1.pth')[KEY]['batches']
+        assert saved['img_path'] == named[0]
+        listed = unused_files.read(f'{runner.work_dir}/unreadable_images.txt')
+        assert {unused.path for unused in listed} == damaged
+
+
+def test_validation_counts_what_took_the_place_once(run, tmp_path):
+    """Metrics as if the damaged file were not there, in batches of one and of two."""
+    folder = tmp_path / 'images'
+
+    def change(cfg, size=1):
+        cfg.val_dataloader = dict(
+            batch_size=size,
+            num_workers=0,
+            collate_fn=dict(type='simmim_mm.stack_samples'),
+            sampler=dict(type='simmim_mm.SeededSampler', shuffle=False, seed=0),
+            dataset={**cfg.train_dataloader.dataset, 'fixed': True},
+        )
+        cfg.val_cfg, cfg.val_evaluator = {}, dict(type='MaskedReconstructionMetric')
+        cfg.train_cfg.val_interval = 2
+        cfg.train_dataloader.dataset.list_file = str(listing)
+
+    listing = tmp_path / 'sound.txt'
+    listing.write_text('0.jpg\n1.jpg\n3.jpg\n')
+    _damage(folder / '2.jpg')
+    found = [run(change=partial(change, size=size), iters=2)[0] for size in (1, 2)]
+    (folder / '2.jpg').unlink()
+    found.append(run(change=change, iters=2)[0])
+    (one, two, without) = ([row for row in logged(Path(each.work_dir)) if 'val/hidden_l1' in row] for each in found)
+    assert len(without) == 1
+    for rows in (one, two):
+        assert rows[0] == pytest.approx(without[0], rel=1e-5)
 
 
 def test_what_cannot_work_is_said_before_the_first_step(run, monkeypatch):
