@@ -35,17 +35,20 @@ def unknown_key(error: TypeError) -> str | None:
     if key not in builders[-1].f_locals.get('args', {}) or found['callable'] not in _names(built):
         return None
     options = _options(built)
-    if key in options:  # handed on to a class that does not take it: an error of the code, not of the config
+    if any(key in names for names in options.values()):  # handed on to a class that does not take it: no fault of users
         return None
     kind = builders[-1].f_locals['obj_type']
     # What a builder adds by itself, such as a sampler's data set, is for no config to give.
     added = builders[-1].f_locals.get('default_args') or {}
-    options = [name for name in options if name not in added]
+    own, *others = [[name for name in names if name not in added] for names in options.values()] or [[]]
     places = next(filter(None, (_places(frame, kind, key) for frame in frames)), [repr(key)])
-    near = difflib.get_close_matches(key, options, 1)
-    advice = f'write {near[0]!r} if that is meant, or use' if near else 'delete it, or use'
-    verb, name = ('is' if len(places) == 1 else 'are'), getattr(built, '__name__', built)
-    return f'{" and ".join(places)} {verb} no option of {name}; {advice} one of {", ".join(options)}'
+    near = difflib.get_close_matches(key, [*own, *(name for names in others for name in names)], 1)
+    advice = f'write {near[0]!r} if that is meant' if near else 'delete it'
+    name, bases = getattr(built, '__name__', repr(built)), [*options][1:]
+    listed = f', or use one of {", ".join(own)}' if own else ''
+    # Not listed: a class may give some of them itself.
+    more = f', or one that it hands on to {" or ".join(bases)}' if bases else ''
+    return f'{" and ".join(places)} {"is" if len(places) == 1 else "are"} no option of {name}; {advice}{listed}{more}'
 
 
 def _frames(error: TypeError) -> Iterator[FrameType]:
@@ -63,19 +66,21 @@ def _names(built: Any) -> set[str]:
     return {getattr(built, '__qualname__', '')}
 
 
-def _options(built: Any) -> list[str]:
-    """The keys that it takes; those of a base class too, where it hands on what it does not know."""
-    found: dict[str, None] = {}
-    constructors = [vars(kind).get('__init__') for kind in built.__mro__] if inspect.isclass(built) else [built]
-    for constructor in filter(inspect.isroutine, constructors):
+def _options(built: Any) -> dict[str, list[str]]:
+    """Keys by the class that names them; those of base classes too, where it hands on what it does not know."""
+    found: dict[str, list[str]] = {}
+    for owner in built.__mro__ if inspect.isclass(built) else [built]:
+        constructor = vars(owner).get('__init__') if inspect.isclass(owner) else owner
         try:
-            parameters = inspect.signature(constructor).parameters.values()
-        except ValueError:  # of C code that does not tell
+            parameters = inspect.signature(constructor).parameters.values() if constructor else ()
+        except (TypeError, ValueError):  # of C code that does not tell
             break
-        found.update((each.name, None) for each in parameters if each.kind not in _REST)
-        if all(each.kind != Parameter.VAR_KEYWORD for each in parameters):
+        names = [each.name for each in parameters if each.kind not in _REST and each.name != 'self']
+        if names:
+            found[owner.__name__] = names
+        if constructor and all(each.kind != Parameter.VAR_KEYWORD for each in parameters):
             break
-    return [name for name in found if name != 'self']
+    return found
 
 
 def _places(frame: FrameType, kind: Any, key: str) -> list[str]:
