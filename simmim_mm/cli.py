@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from simmim_mm.unknown_keys import unknown_key
+
 PACKAGE = str(Path(__file__).parent)
 
 
@@ -17,8 +19,9 @@ PACKAGE = str(Path(__file__).parent)
 def user_errors() -> Iterator[None]:
     """Shows an error that this package raised as one message, without the traceback, and exits with 2.
 
-    Errors of other packages and programming errors keep their traceback. ``SIMMIM_MM_TRACEBACK=1`` shows all of them.
-    Ctrl-C ends the program with 130, as shells expect it.
+    So are keys of a config that a class does not take (:func:`~simmim_mm.unknown_keys.unknown_key`). Errors of other
+    packages and programming errors keep their traceback. ``SIMMIM_MM_TRACEBACK=1`` shows all of them. Ctrl-C ends the
+    program with 130, as shells expect it.
     """
     try:
         yield
@@ -27,8 +30,8 @@ def user_errors() -> Iterator[None]:
             child.kill()  # workers of a loader, for which the end would wait
         print('\ninterrupted', file=sys.stderr)
         raise SystemExit(130) from None
-    except (ValueError, OSError, ImportError, RuntimeError) as error:
-        message = _own_message(error)
+    except (ValueError, OSError, ImportError, RuntimeError, TypeError) as error:
+        message = unknown_key(error) if isinstance(error, TypeError) else _own_message(error)
         if message is None or os.environ.get('SIMMIM_MM_TRACEBACK') == '1':
             raise
         print(f'error: {message}\n(set SIMMIM_MM_TRACEBACK=1 to see where it was raised)', file=sys.stderr)

@@ -198,6 +198,10 @@ def test_the_list_that_is_inspected_is_not_overwritten(inspect, odd_folder, tmp_
         (['{odd}/good', '--balance', 'over'], "'astronaut.png' is in no class folder"),
         (['{odd}', '--config', 'nothing'], "'nothing' is no config file"),
         (['{odd}', '--out', '{odd}/odd/notes.txt'], 'cannot be made'),
+        (
+            ['{odd}', '--cfg-options', 'train_dataloader.dataset.nonsense=3'],
+            'error: train_dataloader.dataset.nonsense is no option of UnlabelledImages; delete it, or use one of ',
+        ),
         (['{odd}', '--colour'], 'unrecognized arguments: --colour'),
     ],
     ids=str,
@@ -208,7 +212,7 @@ def test_what_cannot_work_is_said_at_once(inspect, odd_folder, tmp_path, argumen
     places = {'empty': tmp_path / 'empty', 'odd': odd_folder}
     output = inspect(*(argument.format(**places) for argument in arguments), status=2)
     assert message.format(**places) in output
-    assert 'data_root' not in output
+    assert 'data_root=' not in output
     assert '--data-root' not in output
     assert not list(tmp_path.rglob('clean.txt'))
 
