@@ -30,7 +30,7 @@ HOW_TO_NAME_A_FOLDER = (
 class _Place(NamedTuple):
     """What a folder was given as: the folder, the option, whose option that is, and how to name another one."""
 
-    folder: str | None
+    folder: str
     option: str
     owner: str
     advice: str

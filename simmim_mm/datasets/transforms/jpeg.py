@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -57,22 +58,41 @@ def read_header(data: bytes) -> Header | None:
     Returns:
         The header; None if this is no JPEG file of 8 bits with 1 or 3 channels and Huffman coding.
     """
-    at, tagged = 2, False
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
+    tagged = False
+    for marker, start, _ in segments(data):
         if marker in FRAMES:
-            precision, channels = data[at + 4], data[at + 9]
-            height, width = int.from_bytes(data[at + 5 : at + 7], 'big'), int.from_bytes(data[at + 7 : at + 9], 'big')
+            if start + 6 > len(data):
+                return None
+            precision, channels = data[start], data[start + 5]
+            height, width = (int.from_bytes(data[at : at + 2], 'big') for at in (start + 1, start + 3))
             known = precision == 8 and channels in (1, 3) and height and width
             return Header(height, width, channels, tagged) if known else None
         if marker in OTHER_FRAMES or marker == START_OF_SCAN or marker < 0xC0:
             return None
         tagged |= marker == APP1
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
     return None
+
+
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments up to the first scan (ITU-T T.81, B.1.1).
+
+    Args:
+        data: A file's content.
+
+    Yields:
+        Marker, and where in the file what the segment holds begins and ends.
+    """
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+        yield marker, at + 4, end
+        if marker == START_OF_SCAN:
+            return
+        at = end
 
 
 def orientation_of(data: bytes) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,7 +84,7 @@ def is_for_device(data: bytes, header: jpeg.Header) -> bool:
     if header.channels != 3 or not data.endswith(jpeg.END_OF_IMAGE):
         return False
     frame, scan = b'', len(data)
-    for marker, start, end in _segments(data):
+    for marker, start, end in jpeg.segments(data):
         if marker in jpeg.FRAMES:
             frame = data[start:end]
         elif marker == APP14 and data[start : start + 5] == b'Adobe' and data[start + 11 : start + 12] == b'\0':
@@ -96,21 +96,6 @@ def is_for_device(data: bytes, header: jpeg.Header) -> bool:
     if frame[6:15:3] == RGB_NAMES:
         return False
     return 8 * (len(data) - scan - SCAN_HEADERS) >= LEAST_BITS_A_PIXEL * header.height * header.width
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, begin and end of each segment up to the first scan (ITU-T T.81, B.1.1)."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
-        yield marker, at + 4, end
-        if marker == jpeg.START_OF_SCAN:
-            return
-        at = end
 
 
 def check_undecoded(transforms: Sequence[Any], owner: str) -> None:
